@@ -1,0 +1,143 @@
+//! The door to Postgres: pools, TLS, embedded migrations.
+//!
+//! Why diesel-async: no libpq is needed to build or run. It must never hold a statement about a table:
+//! SQL lives beside the table it serves (`queue.rs`, `inbox.rs`, `integrations.rs`, `models/`, `graphql/`).
+
+mod statement;
+mod tls;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::pooled_connection::deadpool::{Object, Pool as Deadpool};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::FutureExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use statement::Statement;
+
+/// The migrations of this version, in the binary.
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// How long a request waits for a free connection before it is told that the database is busy.
+const POOL_WAIT: Duration = Duration::from_secs(10);
+
+/// Any number that no other program is likely to lock: held around migrations, so that of several
+/// replicas that start at once one migrates and the others wait.
+const MIGRATION_LOCK: i64 = 0x6b6f_6d62_6f01;
+
+/// Connections to one database.
+pub type Pool = Deadpool<AsyncPgConnection>;
+/// A connection borrowed from a [`Pool`].
+pub type Connection = Object<AsyncPgConnection>;
+
+/// Opens a pool of at most `size` connections. Nothing is connected yet: the first use does.
+///
+/// # Errors
+/// An unusable URL: a wrong scheme, an unknown `sslmode`, a root certificate that cannot be read.
+pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
+    let target = tls::Target::parse(url.expose_secret())?;
+    let mut config = ManagerConfig::<AsyncPgConnection>::default();
+    config.custom_setup = Box::new(move |_| tls::connect(target.clone()).boxed());
+    // `Verified` would ask `SELECT 1` at every checkout; a broken connection shows itself on use.
+    config.recycling_method = RecyclingMethod::Fast;
+    let manager = AsyncDieselConnectionManager::new_with_config("", config);
+    Ok(Deadpool::builder(manager)
+        .max_size(size)
+        .wait_timeout(Some(POOL_WAIT))
+        .create_timeout(Some(POOL_WAIT))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()?)
+}
+
+/// Applies the pending migrations and returns how many there were.
+///
+/// # Errors
+/// The database cannot be reached, or a migration fails (it is rolled back).
+pub async fn migrate(pool: &Pool) -> anyhow::Result<usize> {
+    let mut connection = pool.get().await.context("connecting to the database")?;
+    connection
+        .batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+        .await?;
+    // The harness blocks its thread while it waits for the database.
+    let (applied, mut connection) = tokio::task::spawn_blocking(move || {
+        let mut harness = AsyncMigrationHarness::new(connection);
+        let applied = harness
+            .run_pending_migrations(MIGRATIONS)
+            .map(|versions| versions.len())
+            .map_err(|error| anyhow!("migrating the database: {error}"));
+        (applied, harness.into_inner())
+    })
+    .await?;
+    connection
+        .batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
+        .await?;
+    applied
+}
+
+/// Reverts every migration: used by the test that each one can be undone.
+///
+/// # Errors
+/// The database cannot be reached, or a `down.sql` fails.
+pub async fn revert_all(pool: &Pool) -> anyhow::Result<usize> {
+    let connection = pool.get().await?;
+    tokio::task::spawn_blocking(move || {
+        AsyncMigrationHarness::new(connection)
+            .revert_all_migrations(MIGRATIONS)
+            .map(|versions| versions.len())
+            .map_err(|error| anyhow!("reverting migrations: {error}"))
+    })
+    .await?
+}
+
+/// Whether the database answers and has every migration of this version.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn is_ready(pool: &Pool) -> anyhow::Result<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Applied {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+    let mut connection = pool.get().await?;
+    let found = diesel::sql_query(
+        "SELECT count(*) AS count FROM information_schema.tables \
+         WHERE table_schema = current_schema() AND table_name = '__diesel_schema_migrations'",
+    )
+    .get_result::<Applied>(&mut connection)
+    .await?;
+    if found.count == 0 {
+        return Ok(false);
+    }
+    let applied = diesel::sql_query("SELECT count(*) AS count FROM __diesel_schema_migrations")
+        .get_result::<Applied>(&mut connection)
+        .await?;
+    Ok(applied.count >= migration_count()?)
+}
+
+fn migration_count() -> anyhow::Result<i64> {
+    use diesel::migration::MigrationSource as _;
+    let migrations: Vec<Box<dyn diesel::migration::Migration<diesel::pg::Pg>>> = MIGRATIONS
+        .migrations()
+        .map_err(|error| anyhow!("{error}"))?;
+    Ok(i64::try_from(migrations.len())?)
+}
+
+/// Whether the same transaction may succeed when it is tried again: two writers met (SQLSTATE 40001, 40P01).
+#[must_use]
+pub fn is_serialization_failure(error: &DieselError) -> bool {
+    // diesel has a kind for 40001 but none for 40P01, whose server message text is its only trace.
+    match error {
+        DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => true,
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+            info.message() == "deadlock detected"
+        }
+        _ => false,
+    }
+}

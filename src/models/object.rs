@@ -1,0 +1,264 @@
+//! The words in which a model says what GraphQL shows of it.
+//!
+//! Data, not resolvers: a field names a column, a relation says how two tables meet, and the one read path
+//! (`graphql/`) makes schema and SQL from both. SQL fragments name the row's own table `{t}`, the parent's
+//! `{p}` and the present moment `{now}`.
+
+use super::table::Table;
+
+/// A GraphQL object type of mirrored records.
+pub struct Object {
+    /// Type name.
+    pub name: &'static str,
+    /// Name of its list on Query and Integration.
+    pub plural: &'static str,
+    /// Name of its look-up on Query.
+    pub singular: &'static str,
+    /// For the schema.
+    pub description: &'static str,
+    /// Where its rows are.
+    pub table: &'static Table,
+    /// Endpoints whose fetches decide how fresh it is.
+    pub endpoints: &'static [&'static str],
+    /// Fields beyond those that every mirrored record has.
+    pub fields: &'static [Field],
+}
+
+/// One field.
+pub struct Field {
+    /// Name in GraphQL.
+    pub name: &'static str,
+    /// Its type, as written in SDL.
+    pub ty: &'static str,
+    /// Meaning, with unit or source.
+    pub description: &'static str,
+    /// Where its value comes from.
+    pub kind: Kind,
+}
+
+/// Where a field's value comes from.
+pub enum Kind {
+    /// A column that is JSON already in the right form: text, number, boolean.
+    Column(&'static str),
+    /// A timestamptz column.
+    Time(&'static str),
+    /// A jsonb column, given as it is.
+    Json(&'static str),
+    /// A column with a closed set of words; others read as UNKNOWN.
+    Enum(&'static str, &'static EnumType),
+    /// An SQL expression over `{t}`.
+    Sql(&'static str),
+    /// A timestamptz expression over `{t}`.
+    TimeSql(&'static str),
+    /// The opaque id of the row: type, integration and Kombo's id.
+    NodeId,
+    /// At most one related row, or null.
+    One(Link),
+    /// All related rows, as a plain list.
+    List(Link),
+    /// Related rows, page by page.
+    Connection(Link),
+    /// An object made of the same row's columns; null where the condition over `{t}` is false.
+    Embedded(&'static Shape, &'static str),
+}
+
+/// A way to related rows.
+pub struct Link {
+    /// What is found there.
+    pub target: Target,
+    /// How.
+    pub relation: Relation,
+}
+
+/// What a link leads to.
+#[derive(Clone, Copy)]
+pub enum Target {
+    /// Mirrored records.
+    Mirrored(&'static Object),
+    /// Anything else.
+    Plain(&'static Shape),
+}
+
+/// How two tables meet, in SQL.
+pub struct Relation {
+    /// The FROM item, with the alias `{t}`.
+    pub from: &'static str,
+    /// The condition between `{t}` and `{p}`; always names `integration_id`.
+    pub on: &'static str,
+    /// ORDER BY for One and List; connections have their own.
+    pub order: &'static str,
+}
+
+/// A GraphQL object type that is no mirrored record.
+pub struct Shape {
+    /// Type name.
+    pub name: &'static str,
+    /// For the schema.
+    pub description: &'static str,
+    /// Whether it implements `Node`.
+    pub is_node: bool,
+    /// Its fields.
+    pub fields: &'static [Field],
+}
+
+/// A GraphQL enum over a text column. `UNKNOWN` is added: what Kombo adds later must not break a query.
+pub struct EnumType {
+    /// Type name.
+    pub name: &'static str,
+    /// For the schema.
+    pub description: &'static str,
+    /// Words as stored, each with its meaning.
+    pub values: &'static [(&'static str, &'static str)],
+}
+
+/// A text column.
+#[must_use]
+pub const fn text_field(
+    name: &'static str,
+    column: &'static str,
+    description: &'static str,
+) -> Field {
+    Field {
+        name,
+        ty: "String",
+        description,
+        kind: Kind::Column(column),
+    }
+}
+
+/// A nullable timestamp column.
+#[must_use]
+pub const fn time_field(
+    name: &'static str,
+    column: &'static str,
+    description: &'static str,
+) -> Field {
+    Field {
+        name,
+        ty: "DateTime",
+        description,
+        kind: Kind::Time(column),
+    }
+}
+
+/// An enum field named like its column.
+#[must_use]
+pub const fn enumeration(
+    name: &'static str,
+    ty: &'static str,
+    values: &'static EnumType,
+    description: &'static str,
+) -> Field {
+    Field {
+        name,
+        ty,
+        description,
+        kind: Kind::Enum(name, values),
+    }
+}
+
+/// A link to one record or a plain list of records.
+#[must_use]
+pub const fn to_one(target: &'static Object, relation: Relation) -> Link {
+    Link {
+        target: Target::Mirrored(target),
+        relation,
+    }
+}
+
+/// A link to records, page by page.
+#[must_use]
+pub const fn connection(target: &'static Object, relation: Relation) -> Link {
+    to_one(target, relation)
+}
+
+/// `remoteCreatedAt`, wherever Kombo has it.
+pub const REMOTE_CREATED_AT: Field = time_field(
+    "remoteCreatedAt",
+    "remote_created_at",
+    "When the record was created in the learning system.",
+);
+
+/// `remoteData`, wherever Kombo has it.
+pub const REMOTE_DATA: Field = Field {
+    name: "remoteData",
+    ty: "JSON",
+    description: "The learning system's own payload, as Kombo passes it on; depends on your Kombo plan.",
+    kind: Kind::Json("remote_data"),
+};
+
+/// `customFields`, wherever Kombo has it.
+pub const CUSTOM_FIELDS: Field = Field {
+    name: "customFields",
+    ty: "JSON",
+    description: "Custom fields as set up in Kombo, an object or null.",
+    kind: Kind::Json("custom_fields"),
+};
+
+/// `integrationFields`, wherever Kombo has it.
+pub const INTEGRATION_FIELDS: Field = Field {
+    name: "integrationFields",
+    ty: "[IntegrationField!]!",
+    description: "Fields of the connected system, in Kombo's order.",
+    kind: Kind::List(Link {
+        target: Target::Plain(&INTEGRATION_FIELD),
+        relation: Relation {
+            from: "jsonb_array_elements(CASE jsonb_typeof({p}.integration_fields) WHEN 'array' \
+                   THEN {p}.integration_fields ELSE '[]' END) WITH ORDINALITY AS {t}(entry, position)",
+            // what is no object cannot be shown as one; it stays in the column
+            on: "jsonb_typeof({t}.entry) = 'object'",
+            order: "{t}.position",
+        },
+    }),
+};
+
+/// The GraphQL enum `IntegrationFieldType`.
+pub static INTEGRATION_FIELD_TYPE: EnumType = EnumType {
+    name: "IntegrationFieldType",
+    description: "Where an integration field comes from.",
+    values: &[
+        ("DEFAULT", "Kombo reads it for every customer."),
+        ("CUSTOM", "A field of the customer's own."),
+    ],
+};
+
+/// The GraphQL type `IntegrationField`.
+pub static INTEGRATION_FIELD: Shape = Shape {
+    name: "IntegrationField",
+    description: "A field of the connected system that Kombo passes on beside its unified fields.",
+    is_node: false,
+    fields: &[
+        Field {
+            name: "id",
+            ty: "ID!",
+            description: "Kombo's id of the field.",
+            kind: Kind::Sql("coalesce({t}.entry->>'id', '')"),
+        },
+        Field {
+            name: "key",
+            ty: "String!",
+            description: "The field's key in the connected system.",
+            kind: Kind::Sql("coalesce({t}.entry->>'key', '')"),
+        },
+        Field {
+            name: "type",
+            ty: "IntegrationFieldType!",
+            description: "Where the field comes from.",
+            kind: Kind::Sql(
+                "CASE WHEN {t}.entry->>'type' IN ('DEFAULT', 'CUSTOM') THEN {t}.entry->>'type' ELSE 'UNKNOWN' END",
+            ),
+        },
+        Field {
+            name: "label",
+            ty: "String",
+            description: "Label for people.",
+            kind: Kind::Sql("{t}.entry->>'label'"),
+        },
+        Field {
+            name: "value",
+            ty: "JSON",
+            description: "The value, any JSON.",
+            kind: Kind::Sql("{t}.entry->'value'"),
+        },
+    ],
+};

@@ -1,0 +1,103 @@
+//! `GET /lms/skills`: what courses teach.
+
+use super::object::{
+    CUSTOM_FIELDS, Field, INTEGRATION_FIELDS, Kind, Object, REMOTE_CREATED_AT, REMOTE_DATA,
+    Relation, connection, text_field,
+};
+use super::page::PageRows;
+use super::record::{Record, Unreadable};
+use super::table::{Table, json, text, time};
+use super::{Endpoint, Mode, courses};
+
+/// The tables as diesel sees them; a test holds them equal to the migrated database.
+#[expect(
+    missing_docs,
+    reason = "the columns are Kombo's; migrations and [`Table`] say what they are"
+)]
+pub mod schema {
+    diesel::table! {
+        /// Skills.
+        skills (integration_id, id) {
+            integration_id -> Text,
+            id -> Text,
+            remote_id -> Nullable<Text>,
+            name -> Nullable<Text>,
+            remote_created_at -> Nullable<Timestamptz>,
+            remote_deleted_at -> Nullable<Timestamptz>,
+            changed_at -> Nullable<Timestamptz>,
+            remote_data -> Nullable<Jsonb>,
+            custom_fields -> Nullable<Jsonb>,
+            integration_fields -> Nullable<Jsonb>,
+            unknown_fields -> Nullable<Jsonb>,
+            missing_since -> Nullable<Timestamptz>,
+            observed_at -> Timestamptz,
+            mirrored_at -> Timestamptz,
+            incomplete -> Bool,
+        }
+    }
+}
+
+/// Kombo's columns of `skills`.
+pub static SKILLS: Table = Table {
+    name: "skills",
+    columns: &[
+        text("remote_id"),
+        text("name"),
+        time("remote_created_at"),
+        time("remote_deleted_at"),
+        time("changed_at"),
+        json("remote_data"),
+        json("custom_fields"),
+        json("integration_fields"),
+    ],
+};
+
+/// `GET /lms/skills` (API reference: get-skills; the fetching guide's table forgets it).
+pub static ENDPOINT: Endpoint = Endpoint {
+    name: "skills",
+    graphql_name: "SKILLS",
+    description: "`GET /lms/skills`: skills.",
+    path: "/lms/skills",
+    webhook_models: &[
+        ("lms_skills", Mode::Delta),
+        ("lms_join_revisions_skills", Mode::Delta),
+    ],
+    tables: &[&SKILLS],
+    read,
+};
+
+fn read(record: &Record<'_>, page: &mut PageRows) -> Result<(), Unreadable> {
+    page.push(&SKILLS, record.row(&SKILLS, &[])?);
+    Ok(())
+}
+
+/// The GraphQL type `Skill`.
+pub static SKILL: Object = Object {
+    name: "Skill",
+    plural: "skills",
+    singular: "skill",
+    description: "A skill that course revisions teach, from Kombo's `GET /lms/skills`.",
+    table: &SKILLS,
+    endpoints: &["skills"],
+    fields: &[
+        text_field("name", "name", "Name of the skill."),
+        REMOTE_CREATED_AT,
+        CUSTOM_FIELDS,
+        INTEGRATION_FIELDS,
+        REMOTE_DATA,
+        Field {
+            name: "courseRevisions",
+            ty: "CourseRevisionConnection!",
+            description: "Revisions that teach the skill.",
+            kind: Kind::Connection(connection(
+                &courses::COURSE_REVISION,
+                Relation {
+                    from: "course_revision_skills l JOIN course_revisions {t} \
+                           ON {t}.integration_id = l.integration_id AND {t}.id = l.course_revision_id",
+                    on: "l.integration_id = {p}.integration_id AND l.skill_id = {p}.id",
+                    order: "",
+                },
+            )),
+        },
+    ],
+};

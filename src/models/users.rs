@@ -1,0 +1,128 @@
+//! `GET /lms/users`: the people who learn.
+
+use super::object::{
+    CUSTOM_FIELDS, EnumType, Field, INTEGRATION_FIELDS, Kind, Object, REMOTE_CREATED_AT,
+    REMOTE_DATA, Relation, connection, enumeration, text_field,
+};
+use super::page::PageRows;
+use super::record::{Record, Unreadable};
+use super::table::{Table, json, text, time};
+use super::{Endpoint, Mode, course_progressions};
+
+/// The tables as diesel sees them; a test holds them equal to the migrated database.
+#[expect(
+    missing_docs,
+    reason = "the columns are Kombo's; migrations and [`Table`] say what they are"
+)]
+pub mod schema {
+    diesel::table! {
+        /// People of the learning system.
+        users (integration_id, id) {
+            integration_id -> Text,
+            id -> Text,
+            remote_id -> Nullable<Text>,
+            first_name -> Nullable<Text>,
+            last_name -> Nullable<Text>,
+            work_email -> Nullable<Text>,
+            status -> Nullable<Text>,
+            remote_created_at -> Nullable<Timestamptz>,
+            remote_deleted_at -> Nullable<Timestamptz>,
+            changed_at -> Nullable<Timestamptz>,
+            remote_data -> Nullable<Jsonb>,
+            custom_fields -> Nullable<Jsonb>,
+            integration_fields -> Nullable<Jsonb>,
+            unknown_fields -> Nullable<Jsonb>,
+            missing_since -> Nullable<Timestamptz>,
+            observed_at -> Timestamptz,
+            mirrored_at -> Timestamptz,
+            incomplete -> Bool,
+        }
+    }
+}
+
+/// Kombo's columns of `users`.
+pub static USERS: Table = Table {
+    name: "users",
+    columns: &[
+        text("remote_id"),
+        text("first_name"),
+        text("last_name"),
+        text("work_email"),
+        text("status"),
+        time("remote_created_at"),
+        time("remote_deleted_at"),
+        time("changed_at"),
+        json("remote_data"),
+        json("custom_fields"),
+        json("integration_fields"),
+    ],
+};
+
+/// `GET /lms/users` (API reference: get-users).
+pub static ENDPOINT: Endpoint = Endpoint {
+    name: "users",
+    graphql_name: "USERS",
+    description: "`GET /lms/users`: users.",
+    path: "/lms/users",
+    webhook_models: &[("lms_users", Mode::Delta)],
+    tables: &[&USERS],
+    read,
+};
+
+fn read(record: &Record<'_>, page: &mut PageRows) -> Result<(), Unreadable> {
+    page.push(&USERS, record.row(&USERS, &[])?);
+    Ok(())
+}
+
+/// Whether a person may learn.
+pub static USER_STATUS: EnumType = EnumType {
+    name: "UserStatus",
+    description: "Whether a user is active in the learning system.",
+    values: &[
+        ("ACTIVE", "The user is active."),
+        ("INACTIVE", "The user is switched off."),
+    ],
+};
+
+/// The GraphQL type `User`.
+pub static USER: Object = Object {
+    name: "User",
+    plural: "users",
+    singular: "user",
+    description: "A person of the learning system, from Kombo's `GET /lms/users`.",
+    table: &USERS,
+    endpoints: &["users"],
+    fields: &[
+        text_field("firstName", "first_name", "First name."),
+        text_field("lastName", "last_name", "Last name."),
+        text_field(
+            "workEmail",
+            "work_email",
+            "Work e-mail address; Kombo does not promise that it is unique.",
+        ),
+        enumeration(
+            "status",
+            "UserStatus",
+            &USER_STATUS,
+            "Whether the user is active; UNKNOWN where Kombo sent a value that this version does not know.",
+        ),
+        text_field("statusText", "status", "The status as Kombo sent it."),
+        REMOTE_CREATED_AT,
+        CUSTOM_FIELDS,
+        INTEGRATION_FIELDS,
+        REMOTE_DATA,
+        Field {
+            name: "courseProgressions",
+            ty: "CourseProgressionConnection!",
+            description: "What the user is enrolled in.",
+            kind: Kind::Connection(connection(
+                &course_progressions::COURSE_PROGRESSION,
+                Relation {
+                    from: "course_progressions {t}",
+                    on: "{t}.integration_id = {p}.integration_id AND {t}.user_id = {p}.id",
+                    order: "",
+                },
+            )),
+        },
+    ],
+};
