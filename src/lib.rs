@@ -3,4 +3,9 @@
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod inbox;
+pub mod integrations;
+pub mod kombo;
 pub mod models;
+pub mod queue;
+pub mod sync;

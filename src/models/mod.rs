@@ -71,6 +71,12 @@ pub struct Endpoint {
     pub read: fn(&Record<'_>, &mut PageRows) -> Result<(), Unreadable>,
 }
 
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
 /// Every endpoint. The order is that of a first load: owners before the rows that refer to them.
 pub const ALL: &[&Endpoint] = &[
     &users::ENDPOINT,

@@ -147,46 +147,72 @@ fn names(table: &Table, prefix: &str) -> String {
         .join(", ")
 }
 
-/// Stores a page: complete rows, the ends of complete lists, skill assignments, then stubs.
-/// Returns what happened, and the tables that got new stubs.
-///
-/// # Errors
-/// Whatever Postgres says; the caller's transaction is then void.
-pub async fn store_page(
-    connection: &mut AsyncPgConnection,
-    writer: &Writer<'_>,
-    page: PageRows,
-) -> QueryResult<(Effect, Vec<&'static Table>)> {
-    let mut effect = Effect::default();
-    // Lists before rows: a child that moved to another parent is marked by the old one's list and
-    // revived by its own row.
-    for list in &page.complete_lists {
-        let present: Vec<String> = page
-            .batch(list.table)
-            .map(|batch| batch.ids().map(str::to_owned).collect())
-            .unwrap_or_default();
-        effect += mark_unlisted(connection, writer, list, present).await?;
-    }
-    for batch in page.batches {
-        effect += upsert(connection, writer, batch).await?;
-    }
-    effect += replace_skill_lists(connection, writer, page.skill_lists).await?;
-    let mut stubbed = Vec::new();
-    for batch in page.stubs {
-        let table = batch.table;
-        if insert_stubs(connection, writer, batch).await? > 0 {
-            stubbed.push(table);
+/// The statements that store a page. Made before the transaction, so that it is short and can be tried
+/// again as it stands.
+#[derive(Debug)]
+pub struct PageWrites {
+    lists: Vec<Statement>,
+    upserts: Vec<Statement>,
+    skills: Option<Statement>,
+    stubs: Vec<(&'static Table, Statement)>,
+}
+
+impl PageWrites {
+    /// Turns a page's rows into statements.
+    #[must_use]
+    pub fn new(writer: &Writer<'_>, page: PageRows) -> Self {
+        let present = |list: &CompleteList| {
+            page.batch(list.table)
+                .map(|batch| batch.ids().map(str::to_owned).collect())
+                .unwrap_or_default()
+        };
+        Self {
+            lists: page
+                .complete_lists
+                .iter()
+                .map(|list| mark_unlisted(writer, list, present(list)))
+                .collect(),
+            skills: replace_skill_lists(writer, page.skill_lists),
+            upserts: page
+                .batches
+                .into_iter()
+                .map(|batch| upsert(writer, batch))
+                .collect(),
+            stubs: page
+                .stubs
+                .into_iter()
+                .map(|batch| (batch.table, insert_stubs(writer, batch)))
+                .collect(),
         }
     }
-    Ok((effect, stubbed))
+
+    /// Runs the statements; returns what happened, and the tables that got new stubs.
+    ///
+    /// # Errors
+    /// Whatever Postgres says; the caller's transaction is then void.
+    pub async fn run(
+        &self,
+        connection: &mut AsyncPgConnection,
+    ) -> QueryResult<(Effect, Vec<&'static Table>)> {
+        let mut effect = Effect::default();
+        // Lists before rows: a child that moved to another parent is marked by the old one's list and
+        // revived by its own row.
+        let statements = self.lists.iter().chain(&self.upserts).chain(&self.skills);
+        for statement in statements {
+            effect += statement.get_result::<Effect>(connection).await?;
+        }
+        let mut stubbed = Vec::new();
+        for (table, statement) in &self.stubs {
+            if statement.execute(connection).await? > 0 {
+                stubbed.push(*table);
+            }
+        }
+        Ok((effect, stubbed))
+    }
 }
 
 /// Writes the rows that differ from the stored ones.
-async fn upsert(
-    connection: &mut AsyncPgConnection,
-    writer: &Writer<'_>,
-    batch: Batch,
-) -> QueryResult<Effect> {
+fn upsert(writer: &Writer<'_>, batch: Batch) -> Statement {
     let table = batch.table;
     let mut statement = Statement::fixed();
     let incoming = batch.into_columns().bind_as_rows(&mut statement);
@@ -239,15 +265,11 @@ async fn upsert(
             .collect::<Vec<_>>()
             .join(", "),
     ));
-    statement.get_result(connection).await
+    statement
 }
 
 /// Creates rows for ids that the mirror does not know; a row that exists stays as it is (rule 9).
-async fn insert_stubs(
-    connection: &mut AsyncPgConnection,
-    writer: &Writer<'_>,
-    batch: Batch,
-) -> QueryResult<usize> {
+fn insert_stubs(writer: &Writer<'_>, batch: Batch) -> Statement {
     let table = batch.table;
     let mut statement = Statement::fixed();
     let incoming = batch.into_columns().bind_as_rows(&mut statement);
@@ -264,16 +286,11 @@ async fn insert_stubs(
         columns = names(table, ""),
         new = names(table, "n."),
     ));
-    statement.execute(connection).await
+    statement
 }
 
 /// Marks the children that a freshly read parent no longer lists.
-async fn mark_unlisted(
-    connection: &mut AsyncPgConnection,
-    writer: &Writer<'_>,
-    list: &CompleteList,
-    present: Vec<String>,
-) -> QueryResult<Effect> {
+fn mark_unlisted(writer: &Writer<'_>, list: &CompleteList, present: Vec<String>) -> Statement {
     let mut statement = Statement::fixed();
     let integration = statement.text(writer.integration_id);
     let parents = statement.texts(list.parents.clone());
@@ -292,17 +309,16 @@ async fn mark_unlisted(
         table = list.table.name,
         parent = list.parent_column,
     ));
-    statement.get_result(connection).await
+    statement
 }
 
 /// Makes the skill assignments of some revisions what the page listed.
-async fn replace_skill_lists(
-    connection: &mut AsyncPgConnection,
+fn replace_skill_lists(
     writer: &Writer<'_>,
     lists: Vec<(String, Vec<String>)>,
-) -> QueryResult<Effect> {
+) -> Option<Statement> {
     if lists.is_empty() {
-        return Ok(Effect::default());
+        return None;
     }
     let mut revisions = Vec::new();
     let mut pairs = Vec::new();
@@ -337,5 +353,5 @@ async fn replace_skill_lists(
          SELECT (SELECT count(*) FROM added) AS inserted, 0::bigint AS updated, \
                 (SELECT count(*) FROM gone) AS deleted, 0::bigint AS drifted",
     ));
-    statement.get_result(connection).await
+    Some(statement)
 }

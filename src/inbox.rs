@@ -1,0 +1,266 @@
+//! The inbox of webhook events: durable, and each event once.
+//!
+//! An event and what follows from it (registrations, queued runs) are committed together before the sender
+//! gets its 200; after that nothing may be lost. A second delivery finds the first and changes nothing.
+
+use chrono::{DateTime, Utc};
+use diesel::result::QueryResult;
+use diesel::sql_types::Bool;
+use diesel::{ExpressionMethods as _, QueryDsl as _};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::db::Statement;
+use crate::integrations::{self, Details};
+use crate::queue::{self, Request, Trigger};
+use crate::sync::plan;
+
+/// The table as diesel sees it; a test holds it equal to the migrated database.
+#[expect(missing_docs, reason = "the migration says what the columns are")]
+pub mod schema {
+    diesel::table! {
+        /// Accepted events.
+        webhook_events (id) {
+            id -> Text,
+            #[sql_name = "type"]
+            kind -> Text,
+            integration_id -> Nullable<Text>,
+            received_at -> Timestamptz,
+            duplicates -> Integer,
+            changed_models -> Array<Text>,
+            outcome -> Text,
+            run_ids -> Array<BigInt>,
+            payload -> Text,
+        }
+    }
+}
+use schema::webhook_events;
+
+/// The category of the integrations that are mirrored; Kombo has other products too.
+const LMS: &str = "LMS";
+
+/// An event whose signature was good.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Kombo's event id.
+    pub id: String,
+    /// Kombo's word for it, verbatim.
+    pub kind: String,
+    /// The body as received.
+    pub payload: String,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What an event says, as far as the mirror cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Rows of these models changed.
+    DataChanged {
+        /// Whose.
+        integration_id: String,
+        /// What the event says of the integration.
+        details: Details,
+        /// Kombo's model names.
+        models: Vec<String>,
+    },
+    /// An integration came into being, moved, or finished a sync at Kombo.
+    IntegrationMoved {
+        /// Which.
+        integration_id: String,
+        /// What the event says of it.
+        details: Details,
+    },
+    /// An integration was deleted at Kombo.
+    IntegrationDeleted {
+        /// Which.
+        integration_id: String,
+    },
+    /// Nothing that a mirror acts on.
+    Other {
+        /// Where the event names one.
+        integration_id: Option<String>,
+    },
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// At least one run was added.
+    QueuedSync,
+    /// All its runs were already waiting.
+    Coalesced,
+    /// Only the knowledge of an integration changed.
+    IntegrationUpdated,
+    /// Stored, nothing to do.
+    Ignored,
+    /// Received before.
+    Duplicate,
+}
+
+impl Outcome {
+    /// The word in tables and GraphQL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QueuedSync => "QUEUED_SYNC",
+            Self::Coalesced => "COALESCED",
+            Self::IntegrationUpdated => "INTEGRATION_UPDATED",
+            Self::Ignored => "IGNORED",
+            Self::Duplicate => "DUPLICATE",
+        }
+    }
+}
+
+/// Stores an event and all that follows from it, in one transaction.
+///
+/// # Errors
+/// Whatever Postgres says; then nothing is stored and the sender must try again.
+pub async fn accept(
+    connection: &mut AsyncPgConnection,
+    event: &Event,
+    now: DateTime<Utc>,
+) -> QueryResult<Outcome> {
+    connection
+        .transaction(async |connection| {
+            if !store(connection, event, now).await? {
+                return Ok(Outcome::Duplicate);
+            }
+            let (outcome, run_ids) = follow(connection, event, now).await?;
+            diesel::update(webhook_events::table.find(&event.id))
+                .set((
+                    webhook_events::outcome.eq(outcome.as_str()),
+                    webhook_events::run_ids.eq(run_ids),
+                ))
+                .execute(connection)
+                .await?;
+            Ok(outcome)
+        })
+        .await
+}
+
+/// Stores the event; false when it was there already, which is counted on the first one's row.
+async fn store(
+    connection: &mut AsyncPgConnection,
+    event: &Event,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Bool)]
+        fresh: bool,
+    }
+    let models = match &event.content {
+        Content::DataChanged { models, .. } => models.clone(),
+        _ => Vec::new(),
+    };
+    let mut statement = Statement::fixed();
+    let id = statement.text(&event.id);
+    let kind = statement.text(&event.kind);
+    let integration = statement.nullable_texts(vec![event.content.integration_id()]);
+    let models = statement.texts(models);
+    let payload = statement.text(&event.payload);
+    let now = statement.time(Some(now));
+    // xmax is 0 on a row that this statement inserted
+    statement.push(&format!(
+        "INSERT INTO webhook_events AS e (id, type, integration_id, received_at, changed_models, outcome, payload) \
+         VALUES ({id}, {kind}, ({integration}::text[])[1], {now}, {models}::text[], 'IGNORED', {payload}) \
+         ON CONFLICT (id) DO UPDATE SET duplicates = e.duplicates + 1 RETURNING (xmax = 0) AS fresh",
+    ));
+    let row: Row = statement.get_result(connection).await?;
+    Ok(row.fresh)
+}
+
+/// Does what the event asks for.
+async fn follow(
+    connection: &mut AsyncPgConnection,
+    event: &Event,
+    now: DateTime<Utc>,
+) -> QueryResult<(Outcome, Vec<i64>)> {
+    match &event.content {
+        Content::DataChanged {
+            integration_id,
+            details,
+            models,
+        } => {
+            if !is_lms(details) {
+                return Ok((Outcome::Ignored, Vec::new()));
+            }
+            integrations::register(connection, integration_id, details, now).await?;
+            if !integrations::is_live(connection, integration_id).await? {
+                return Ok((Outcome::Ignored, Vec::new()));
+            }
+            queue::wake(connection, integration_id, now).await?;
+            enqueue(connection, integration_id, models, &event.id, now).await
+        }
+        Content::IntegrationMoved {
+            integration_id,
+            details,
+        } => {
+            if !is_lms(details) {
+                return Ok((Outcome::Ignored, Vec::new()));
+            }
+            // a first load, if one is due, is the schedule's to add
+            integrations::register(connection, integration_id, details, now).await?;
+            queue::wake(connection, integration_id, now).await?;
+            Ok((Outcome::IntegrationUpdated, Vec::new()))
+        }
+        Content::IntegrationDeleted { integration_id } => {
+            if integrations::mark_deleted(connection, integration_id, now).await? == 0 {
+                return Ok((Outcome::Ignored, Vec::new()));
+            }
+            queue::cancel_open(connection, integration_id, now).await?;
+            Ok((Outcome::IntegrationUpdated, Vec::new()))
+        }
+        Content::Other { .. } => Ok((Outcome::Ignored, Vec::new())),
+    }
+}
+
+async fn enqueue(
+    connection: &mut AsyncPgConnection,
+    integration_id: &str,
+    models: &[String],
+    event_id: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<(Outcome, Vec<i64>)> {
+    let mut run_ids = Vec::new();
+    let mut all_coalesced = true;
+    for (endpoint, mode) in plan::runs_for(models) {
+        let request = Request {
+            integration_id,
+            endpoint,
+            mode,
+            trigger: Trigger::Webhook,
+            reason: json!({ "webhookEvent": event_id, "changedModels": models }),
+            requested_by: None,
+        };
+        let enqueued = queue::enqueue(connection, &request, now).await?;
+        all_coalesced &= enqueued.coalesced;
+        run_ids.push(enqueued.run_id);
+    }
+    let outcome = match (run_ids.is_empty(), all_coalesced) {
+        (true, _) => Outcome::Ignored,
+        (false, true) => Outcome::Coalesced,
+        (false, false) => Outcome::QueuedSync,
+    };
+    Ok((outcome, run_ids))
+}
+
+/// Events of other products are stored and left alone; one that names no category is taken for ours.
+fn is_lms(details: &Details) -> bool {
+    details
+        .category
+        .as_deref()
+        .is_none_or(|category| category == LMS)
+}
+
+impl Content {
+    fn integration_id(&self) -> Option<String> {
+        match self {
+            Self::DataChanged { integration_id, .. }
+            | Self::IntegrationMoved { integration_id, .. }
+            | Self::IntegrationDeleted { integration_id } => Some(integration_id.clone()),
+            Self::Other { integration_id } => integration_id.clone(),
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! The client of Kombo's LMS API: pages, patience, and the right words for what went wrong.
+//!
+//! It retries briefly by itself; what needs longer it returns, so that no worker sleeps on a run. It must
+//! never touch the database.
+
+mod answer;
+mod budget;
+mod error;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use chrono::{DateTime, SecondsFormat, Utc};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+
+pub use answer::Page;
+pub use error::{Error, Remedy};
+
+use crate::config::KomboSettings;
+use crate::integrations::Details;
+use budget::Budget;
+
+/// The largest page Kombo gives (API reference: 1 to 250). Reads come from its own database, so few large
+/// pages are preferred.
+const PAGE_SIZE: &str = "250";
+
+/// The first pause between two tries; doubled each time, with full jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The client; cheap to share, one per API key because the rate budget is the key's.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    settings: KomboSettings,
+    budget: Budget,
+}
+
+/// What to ask a list endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest<'a> {
+    /// `X-Integration-Id`.
+    pub integration_id: &'a str,
+    /// Path below the base URL.
+    pub path: &'a str,
+    /// Only what changed after this moment; `None` for everything.
+    pub updated_after: Option<DateTime<Utc>>,
+    /// `next` of the page before.
+    pub cursor: Option<&'a str>,
+}
+
+/// A page, and when its request began by Kombo's clock.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The page.
+    pub page: Page,
+    /// `None`: the answer had no usable `Date` header.
+    pub started_at: Option<DateTime<Utc>>,
+}
+
+struct Answer {
+    body: Vec<u8>,
+    started_at: Option<DateTime<Utc>>,
+}
+
+impl Client {
+    /// A client for one API key.
+    ///
+    /// # Errors
+    /// The TLS set-up of this machine is unusable.
+    pub fn new(settings: KomboSettings) -> anyhow::Result<Self> {
+        // An error means that a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(settings.request_timeout)
+            .connect_timeout(Duration::from_secs(10))
+            .user_agent(concat!("kombo-mirror/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .context("setting up the HTTP client")?;
+        Ok(Self {
+            http,
+            settings,
+            budget: Budget::default(),
+        })
+    }
+
+    /// Fetches one page, always with tombstones and with the same filters on every page (rule 4).
+    ///
+    /// # Errors
+    /// See [`Error`]; short outages were waited for already.
+    pub async fn page(&self, request: PageRequest<'_>) -> Result<Fetched, Error> {
+        let mut query = vec![
+            ("page_size", PAGE_SIZE.to_owned()),
+            ("include_deleted", "true".to_owned()),
+        ];
+        if let Some(moment) = request.updated_after {
+            query.push(("updated_after", format_moment(moment)));
+        }
+        if let Some(cursor) = request.cursor {
+            query.push(("cursor", cursor.to_owned()));
+        }
+        let url = format!("{}{}", self.settings.api_url, request.path);
+        let answer = self
+            .get(&url, &query, Some(request.integration_id), |body| {
+                Page::read(body)
+            })
+            .await
+            .map_err(|error| dead_cursor(error, request.cursor))?;
+        Ok(Fetched {
+            page: answer.0,
+            started_at: answer.1,
+        })
+    }
+
+    /// Asks for an integration's state (`GET /integrations/{id}`).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn integration(&self, id: &str) -> Result<Details, Error> {
+        // ids contain a colon
+        let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
+        let url = format!("{}/integrations/{id}", self.settings.api_url);
+        let (details, _) = self.get(&url, &[], None, read_details).await?;
+        Ok(details)
+    }
+
+    async fn get<T>(
+        &self,
+        url: &str,
+        query: &[(&str, String)],
+        integration_id: Option<&str>,
+        read: impl Fn(&[u8]) -> Result<T, Error>,
+    ) -> Result<(T, Option<DateTime<Utc>>), Error> {
+        let mut tries = 0;
+        loop {
+            let error = match self.get_once(url, query, integration_id).await {
+                Ok(answer) => match read(&answer.body) {
+                    Ok(value) => return Ok((value, answer.started_at)),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            tries += 1;
+            let pause = error.retry_after.unwrap_or_else(|| jittered(tries));
+            let again = matches!(error.remedy, Remedy::RetryLater | Remedy::SlowDown)
+                && tries < self.settings.attempts
+                && pause <= self.settings.longest_wait;
+            if !again {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn get_once(
+        &self,
+        url: &str,
+        query: &[(&str, String)],
+        integration_id: Option<&str>,
+    ) -> Result<Answer, Error> {
+        self.wait_for_budget().await?;
+        let started = Instant::now();
+        let mut request = self
+            .http
+            .get(url)
+            .query(query)
+            .bearer_auth(self.settings.api_key.expose_secret())
+            .header("accept", "application/json");
+        if let Some(id) = integration_id {
+            request = request.header("x-integration-id", id);
+        }
+        let response = request.send().await.map_err(|error| network(&error))?;
+        let waited = started.elapsed();
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        self.learn_budget(&headers);
+        let body = response.bytes().await.map_err(|error| network(&error))?;
+        if status == 200 {
+            return Ok(Answer {
+                started_at: started_at(&headers, waited),
+                body: body.to_vec(),
+            });
+        }
+        let mut error = Error::from_answer(status, &body);
+        error.retry_after = asked_to_wait(&headers, error.remedy);
+        Err(error)
+    }
+
+    async fn wait_for_budget(&self) -> Result<(), Error> {
+        loop {
+            let pause = self.budget.take(Instant::now());
+            if pause.is_zero() {
+                return Ok(());
+            }
+            if pause > self.settings.longest_wait {
+                return Err(Error {
+                    remedy: Remedy::SlowDown,
+                    code: "MIRROR.RATE_BUDGET_SPENT".to_owned(),
+                    message: "kombo's rate limit is used up until its window ends".to_owned(),
+                    log_url: None,
+                    retry_after: Some(pause),
+                });
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn learn_budget(&self, headers: &HeaderMap) {
+        let number = |name: &'static str| {
+            header(headers, &HeaderName::from_static(name)).and_then(|text| text.parse().ok())
+        };
+        if let (Some(remaining), Some(reset)) =
+            (number("ratelimit-remaining"), number("ratelimit-reset"))
+        {
+            let reset = Duration::from_secs(reset);
+            self.budget.learn(remaining, reset, Instant::now());
+        }
+    }
+}
+
+/// Kombo's form of a moment. Rounded down, so that never less is asked for than meant; with `Z`, because
+/// an offset such as `+00:00` is refused (API reference: `updated_after`).
+fn format_moment(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A refused continuation means that the cursor died: how long one lives is not documented.
+fn dead_cursor(error: Error, cursor: Option<&str>) -> Error {
+    let refused = error.code == "PLATFORM.INPUT_INVALID" || error.code == "MIRROR.HTTP_400";
+    if cursor.is_some() && refused {
+        Error {
+            remedy: Remedy::RestartEnumeration,
+            ..error
+        }
+    } else {
+        error
+    }
+}
+
+fn network(error: &reqwest::Error) -> Error {
+    let (code, message) = if error.is_timeout() {
+        ("MIRROR.TIMEOUT", "kombo did not answer in time")
+    } else if error.is_connect() {
+        ("MIRROR.NO_CONNECTION", "kombo could not be reached")
+    } else {
+        ("MIRROR.CONNECTION_LOST", "the connection to kombo broke")
+    };
+    Error::unusable(code, message)
+}
+
+fn jittered(tries: u32) -> Duration {
+    let longest = FIRST_PAUSE * 2_u32.saturating_pow(tries.min(8));
+    longest.mul_f64(fastrand::f64())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// `retry-after-ms`, then `Retry-After` (seconds or a date, read against Kombo's own clock), and where the
+/// rate limit is the reason, `ratelimit-reset` (seconds left).
+fn asked_to_wait(headers: &HeaderMap, remedy: Remedy) -> Option<Duration> {
+    let named = |name: &'static str| header(headers, &HeaderName::from_static(name));
+    if let Some(wait) = named("retry-after-ms").and_then(|text| text.parse().ok()) {
+        return Some(Duration::from_millis(wait));
+    }
+    if let Some(text) = header(headers, &RETRY_AFTER) {
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let until = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
+        return (until - server_time(headers)?).to_std().ok();
+    }
+    let reset = named("ratelimit-reset").and_then(|text| text.parse().ok());
+    reset
+        .filter(|_| remedy == Remedy::SlowDown)
+        .map(Duration::from_secs)
+}
+
+fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let text = header(headers, &reqwest::header::DATE)?;
+    DateTime::parse_from_rfc2822(text)
+        .ok()
+        .map(|date| date.to_utc())
+}
+
+/// When the request began by Kombo's clock, never later than it truly did: the `Date` header tells when
+/// the answer was made, cut to a second, and the request began at most `waited` before that (F06).
+fn started_at(headers: &HeaderMap, waited: Duration) -> Option<DateTime<Utc>> {
+    Some(server_time(headers)? - waited)
+}
+
+fn read_details(body: &[u8]) -> Result<Details, Error> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        #[serde(default)]
+        tool: Option<Tool>,
+        #[serde(default)]
+        category: Option<String>,
+        #[serde(default)]
+        status: Option<String>,
+        #[serde(default)]
+        setup_status: Option<String>,
+        #[serde(default)]
+        end_user: Option<EndUser>,
+    }
+    #[derive(Deserialize)]
+    struct Tool {
+        id: String,
+    }
+    #[derive(Deserialize)]
+    struct EndUser {
+        #[serde(default)]
+        organization_name: Option<String>,
+        #[serde(default)]
+        origin_id: Option<String>,
+    }
+    let envelope: Envelope = serde_json::from_slice(body).map_err(|_| {
+        Error::unusable(
+            "MIRROR.UNREADABLE_ANSWER",
+            "kombo's answer does not describe an integration",
+        )
+    })?;
+    let data = envelope.data;
+    let (organization_name, origin_id) = data
+        .end_user
+        .map(|end_user| (end_user.organization_name, end_user.origin_id))
+        .unwrap_or_default();
+    Ok(Details {
+        tool: data.tool.map(|tool| tool.id),
+        category: data.category,
+        organization_name,
+        origin_id,
+        state: data.status,
+        setup_status: data.setup_status,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
+        entries
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn the_most_exact_wish_to_wait_is_honoured() {
+        let all = headers(&[
+            ("retry-after-ms", "1500"),
+            ("retry-after", "9"),
+            ("ratelimit-reset", "57"),
+        ]);
+        let wait = |headers: &HeaderMap| asked_to_wait(headers, Remedy::SlowDown);
+        assert_eq!(wait(&all), Some(Duration::from_millis(1500)));
+        let seconds = headers(&[("retry-after", "9"), ("ratelimit-reset", "57")]);
+        assert_eq!(wait(&seconds), Some(Duration::from_secs(9)));
+        let dated = headers(&[
+            ("date", "Sun, 22 Nov 2026 10:00:00 GMT"),
+            ("retry-after", "Sun, 22 Nov 2026 10:00:30 GMT"),
+        ]);
+        assert_eq!(wait(&dated), Some(Duration::from_secs(30)));
+        let reset = headers(&[("ratelimit-reset", "57")]);
+        assert_eq!(wait(&reset), Some(Duration::from_secs(57)));
+        assert_eq!(asked_to_wait(&reset, Remedy::RetryLater), None);
+    }
+
+    // F06: the mark comes from Kombo's clock and never lies after the true start.
+    #[test]
+    fn the_start_of_a_request_is_told_by_kombos_clock() {
+        let dated = headers(&[("date", "Sun, 22 Nov 2026 10:00:05 GMT")]);
+        let start = started_at(&dated, Duration::from_secs(2)).unwrap();
+        assert_eq!(format_moment(start), "2026-11-22T10:00:03.000Z");
+        assert_eq!(started_at(&HeaderMap::new(), Duration::ZERO), None);
+    }
+
+    #[test]
+    fn only_a_refused_continuation_is_a_dead_cursor() {
+        let refused = Error::from_answer(400, b"");
+        assert_eq!(
+            dead_cursor(refused.clone(), Some("c")).remedy,
+            Remedy::RestartEnumeration
+        );
+        assert_eq!(dead_cursor(refused, None).remedy, Remedy::GiveUp);
+    }
+
+    proptest! {
+        // F04, F05: what is sent is never later than what is stored, and always UTC with `Z`.
+        #[test]
+        fn a_sent_moment_is_never_later_than_the_stored_one(
+            seconds in 0_i64..4_102_444_800, nanos in 0_u32..1_000_000_000
+        ) {
+            let stored = DateTime::from_timestamp(seconds, nanos).unwrap();
+            let sent = format_moment(stored);
+            prop_assert!(sent.len() == 24 && sent.ends_with('Z') && !sent.contains('+'));
+            let read = DateTime::parse_from_rfc3339(&sent).unwrap().to_utc();
+            prop_assert!(read <= stored && stored - read < chrono::TimeDelta::milliseconds(1));
+        }
+    }
+}

@@ -1,0 +1,580 @@
+//! The queue of sync runs: what is to be fetched, who is fetching it, and what came of it.
+//!
+//! Queue and history are one table, `sync_runs`. Postgres holds the promises: partial unique indexes allow
+//! one waiting and one working run of an (integration, endpoint) over all replicas, and the fencing token
+//! lets a worker that lost its lease write nothing more. This room must never know Kombo.
+//!
+//! Why a run that waits for Kombo stays RUNNING without a lease: its checkpoint must survive, and a
+//! webhook that arrives meanwhile still needs its own waiting run. Taking over a dead worker's run and
+//! continuing a postponed one are then the same step.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
+use diesel::{ExpressionMethods as _, QueryDsl as _};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::Value;
+
+use crate::db::Statement;
+use crate::models::{Endpoint, Mode};
+
+/// The table as diesel sees it; a test holds it equal to the migrated database.
+#[expect(missing_docs, reason = "the migration says what the columns are")]
+pub mod schema {
+    diesel::table! {
+        /// Runs, waiting, working and done.
+        sync_runs (id) {
+            id -> BigInt,
+            integration_id -> Text,
+            endpoint -> Text,
+            mode -> Text,
+            trigger -> Text,
+            lane -> SmallInt,
+            requested_by -> Nullable<Text>,
+            reasons -> Jsonb,
+            status -> Text,
+            queued_at -> Timestamptz,
+            available_at -> Timestamptz,
+            started_at -> Nullable<Timestamptz>,
+            finished_at -> Nullable<Timestamptz>,
+            updated_after -> Nullable<Timestamptz>,
+            observed_at -> Nullable<Timestamptz>,
+            lease_token -> BigInt,
+            lease_until -> Nullable<Timestamptz>,
+            attempts -> Integer,
+            cursor -> Nullable<Text>,
+            restarts -> Integer,
+            seen_marks -> BigInt,
+            expected_records -> Nullable<BigInt>,
+            pages_fetched -> BigInt,
+            records_received -> BigInt,
+            records_inserted -> BigInt,
+            records_updated -> BigInt,
+            records_unchanged -> BigInt,
+            records_parked -> BigInt,
+            records_duplicate -> BigInt,
+            records_deleted -> BigInt,
+            drifted_records -> BigInt,
+            removals_held_back -> BigInt,
+            error_code -> Nullable<Text>,
+            error_message -> Nullable<Text>,
+            error_retryable -> Nullable<Bool>,
+            error_at -> Nullable<Timestamptz>,
+            error_log_url -> Nullable<Text>,
+        }
+    }
+}
+use schema::sync_runs;
+
+/// A run remembers this many requests that were merged into it; more are counted by the webhook inbox.
+const REASONS_KEPT: i32 = 50;
+
+/// Why a run exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// An endpoint that was never fetched completely.
+    Initial,
+    /// A `data-changed` webhook.
+    Webhook,
+    /// The periodic full fetch.
+    Schedule,
+    /// A delta that looks for what no webhook announced.
+    CatchUp,
+    /// Somebody asked.
+    Manual,
+}
+
+impl Trigger {
+    /// The word in tables, logs and GraphQL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Initial => "INITIAL",
+            Self::Webhook => "WEBHOOK",
+            Self::Schedule => "SCHEDULE",
+            Self::CatchUp => "CATCH_UP",
+            Self::Manual => "MANUAL",
+        }
+    }
+}
+
+/// Smaller is served first: news before what somebody asked for before long full fetches.
+fn lane(mode: Mode, trigger: Trigger) -> i64 {
+    match (mode, trigger) {
+        (_, Trigger::Webhook) | (Mode::Delta, Trigger::CatchUp) => 0,
+        (_, Trigger::Manual) | (Mode::Delta, _) => 1,
+        (Mode::Full, _) => 2,
+    }
+}
+
+/// A wish to fetch.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Whose data.
+    pub integration_id: &'a str,
+    /// From where.
+    pub endpoint: &'static Endpoint,
+    /// How far.
+    pub mode: Mode,
+    /// Why, as one word.
+    pub trigger: Trigger,
+    /// Why, in full: kept on the run.
+    pub reason: Value,
+    /// Who asked, for manual runs.
+    pub requested_by: Option<&'a str>,
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The waiting run that will fulfil it.
+    pub run_id: i64,
+    /// It was waiting before, and goes at least as far.
+    pub coalesced: bool,
+}
+
+/// Adds a run, or strengthens the one that is already waiting: FULL absorbs DELTA, the better lane wins.
+/// A run that is already working does not count: it may have passed the change (rule 5).
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn enqueue(
+    connection: &mut AsyncPgConnection,
+    request: &Request<'_>,
+    now: DateTime<Utc>,
+) -> QueryResult<Enqueued> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+        #[diesel(sql_type = Nullable<Text>)]
+        waiting_mode: Option<String>,
+    }
+    let mut statement = Statement::fixed();
+    let integration = statement.text(request.integration_id);
+    let endpoint = statement.text(request.endpoint.name);
+    let mode = statement.text(request.mode.as_str());
+    let trigger = statement.text(request.trigger.as_str());
+    let lane = statement.bigint(lane(request.mode, request.trigger));
+    let requested_by = statement.nullable_texts(vec![request.requested_by.map(str::to_owned)]);
+    let reasons = statement.text(Value::Array(vec![request.reason.clone()]).to_string());
+    let now = statement.time(Some(now));
+    statement.push(&format!(
+        "WITH waiting AS (SELECT mode FROM sync_runs \
+           WHERE integration_id = {integration} AND endpoint = {endpoint} AND status = 'QUEUED') \
+         INSERT INTO sync_runs AS r (integration_id, endpoint, mode, trigger, lane, requested_by, reasons, status, queued_at, available_at) \
+         VALUES ({integration}, {endpoint}, {mode}, {trigger}, {lane}, ({requested_by}::text[])[1], {reasons}::jsonb, 'QUEUED', {now}, {now}) \
+         ON CONFLICT (integration_id, endpoint) WHERE status = 'QUEUED' DO UPDATE SET \
+           mode = CASE WHEN excluded.mode = 'FULL' THEN 'FULL' ELSE r.mode END, \
+           lane = LEAST(r.lane, excluded.lane), \
+           requested_by = COALESCE(r.requested_by, excluded.requested_by), \
+           reasons = CASE WHEN jsonb_array_length(r.reasons) < {REASONS_KEPT} THEN r.reasons || excluded.reasons ELSE r.reasons END \
+         RETURNING r.id, (SELECT mode FROM waiting) AS waiting_mode",
+    ));
+    let row: Row = statement.get_result(connection).await?;
+    let coalesced = row
+        .waiting_mode
+        .is_some_and(|waiting| Mode::from_text(&waiting) >= request.mode);
+    Ok(Enqueued {
+        run_id: row.id,
+        coalesced,
+    })
+}
+
+/// A run in a worker's hands.
+#[derive(Debug, Clone, diesel::QueryableByName)]
+#[expect(missing_docs, reason = "the migration says what the columns are")]
+pub struct Run {
+    #[diesel(sql_type = BigInt)]
+    pub id: i64,
+    #[diesel(sql_type = Text)]
+    pub integration_id: String,
+    #[diesel(sql_type = Text)]
+    pub endpoint: String,
+    #[diesel(sql_type = Text)]
+    pub mode: String,
+    #[diesel(sql_type = BigInt)]
+    pub lease_token: i64,
+    #[diesel(sql_type = Integer)]
+    pub attempts: i32,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub updated_after: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub observed_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub cursor: Option<String>,
+    #[diesel(sql_type = Integer)]
+    pub restarts: i32,
+    #[diesel(sql_type = BigInt)]
+    pub seen_marks: i64,
+    #[diesel(sql_type = BigInt)]
+    pub records_parked: i64,
+}
+
+impl Run {
+    /// How far the run fetches.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        Mode::from_text(&self.mode)
+    }
+}
+
+/// Which runs a worker takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appetite {
+    /// Whatever is next.
+    Anything,
+    /// Deltas only, so that long full fetches never occupy every worker.
+    Deltas,
+}
+
+/// Takes the next run that is due: a waiting one whose endpoint nobody works on, or a working one without
+/// a living lease. Its fencing token rises, so whoever had it before writes nothing more.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn claim(
+    connection: &mut AsyncPgConnection,
+    appetite: Appetite,
+    lease: Duration,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Run>> {
+    let mut statement = Statement::fixed();
+    let until = statement.time(Some(now + lease));
+    let now = statement.time(Some(now));
+    let anything = statement.boolean(appetite == Appetite::Anything);
+    statement.push(&format!(
+        "UPDATE sync_runs SET status = 'RUNNING', lease_token = lease_token + 1, lease_until = {until}, \
+           attempts = attempts + 1, started_at = COALESCE(started_at, {now}) \
+         WHERE id = (SELECT r.id FROM sync_runs r JOIN integrations i ON i.id = r.integration_id \
+           WHERE r.status IN ('QUEUED', 'RUNNING') AND r.available_at <= {now} \
+             AND NOT i.paused AND i.deleted_at IS NULL AND ({anything} OR r.mode = 'DELTA') \
+             AND CASE r.status WHEN 'RUNNING' THEN r.lease_until IS NULL OR r.lease_until < {now} \
+               ELSE NOT EXISTS (SELECT FROM sync_runs a WHERE a.integration_id = r.integration_id \
+                 AND a.endpoint = r.endpoint AND a.status = 'RUNNING') END \
+           ORDER BY r.lane, r.available_at, r.id FOR UPDATE OF r SKIP LOCKED LIMIT 1) \
+         RETURNING id, integration_id, endpoint, mode, lease_token, attempts, updated_after, observed_at, cursor, restarts, seen_marks, records_parked",
+    ));
+    match statement.get_results::<Run>(connection).await {
+        Ok(mut runs) => Ok(runs.pop()),
+        // another worker started a run of the same endpoint between our look and our step
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Extends the lease. False: the run is no longer ours.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn heartbeat(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    lease: Duration,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let changed = diesel::update(ours(run))
+        .set(sync_runs::lease_until.eq(now + lease))
+        .execute(connection)
+        .await?;
+    Ok(changed > 0)
+}
+
+type Ours<'a> = diesel::dsl::Filter<
+    sync_runs::table,
+    diesel::dsl::And<
+        diesel::dsl::And<
+            diesel::dsl::Eq<sync_runs::id, i64>,
+            diesel::dsl::Eq<sync_runs::lease_token, i64>,
+        >,
+        diesel::dsl::Eq<sync_runs::status, &'a str>,
+    >,
+>;
+
+/// The run's row, if the lease is still ours: every write of a worker goes through this filter.
+fn ours(run: &Run) -> Ours<'static> {
+    use diesel::BoolExpressionMethods as _;
+    sync_runs::table.filter(
+        sync_runs::id
+            .eq(run.id)
+            .and(sync_runs::lease_token.eq(run.lease_token))
+            .and(sync_runs::status.eq("RUNNING")),
+    )
+}
+
+/// What one page added to a run.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the migration says what the columns are")]
+pub struct Progress {
+    pub observed_at: Option<DateTime<Utc>>,
+    pub updated_after: Option<DateTime<Utc>>,
+    pub mode: Option<Mode>,
+    pub expected_records: Option<i64>,
+    pub next_cursor: Option<String>,
+    pub seen_marks: i64,
+    pub received: i64,
+    pub inserted: i64,
+    pub updated: i64,
+    pub unchanged: i64,
+    pub parked: i64,
+    pub duplicates: i64,
+    pub deleted: i64,
+    pub drifted: i64,
+}
+
+/// Opens a page's transaction: takes the run's row and proves that the lease is still ours. Every other
+/// write of the transaction comes after it, so a worker that lost its lease changes nothing.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn hold(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<bool> {
+    let held: Vec<i64> = ours(run)
+        .select(sync_runs::id)
+        .for_update()
+        .load(connection)
+        .await?;
+    Ok(!held.is_empty())
+}
+
+/// Writes a page's checkpoint and counters; after [`hold`], in the same transaction.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn checkpoint(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    progress: &Progress,
+) -> QueryResult<()> {
+    use diesel::dsl::sql;
+    diesel::update(ours(run))
+        .set((
+            sync_runs::observed_at.eq(progress.observed_at),
+            sync_runs::updated_after.eq(progress.updated_after),
+            progress
+                .mode
+                .map(|mode| sync_runs::mode.eq(mode.as_str().to_owned())),
+            progress
+                .expected_records
+                .map(|expected| sync_runs::expected_records.eq(Some(expected))),
+            sync_runs::cursor.eq(progress.next_cursor.clone()),
+            sync_runs::seen_marks.eq(sync_runs::seen_marks + progress.seen_marks),
+            sync_runs::pages_fetched.eq(sync_runs::pages_fetched + 1),
+            sync_runs::records_received.eq(sync_runs::records_received + progress.received),
+            sync_runs::records_inserted.eq(sync_runs::records_inserted + progress.inserted),
+            sync_runs::records_updated.eq(sync_runs::records_updated + progress.updated),
+            sync_runs::records_unchanged.eq(sync_runs::records_unchanged + progress.unchanged),
+            sync_runs::records_parked.eq(sync_runs::records_parked + progress.parked),
+            sync_runs::records_duplicate.eq(sync_runs::records_duplicate + progress.duplicates),
+            sync_runs::records_deleted.eq(sync_runs::records_deleted + progress.deleted),
+            sync_runs::drifted_records.eq(sync_runs::drifted_records + progress.drifted),
+            // the error of an earlier attempt is history now
+            sync_runs::error_code.eq(sql::<Nullable<Text>>("NULL")),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Counts rows that were removed by absence; as drift too where the endpoint had been complete before.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn count_removals(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    removed: i64,
+    is_drift: bool,
+) -> QueryResult<()> {
+    let drifted = if is_drift { removed } else { 0 };
+    diesel::update(ours(run))
+        .set((
+            sync_runs::records_deleted.eq(sync_runs::records_deleted + removed),
+            sync_runs::drifted_records.eq(sync_runs::drifted_records + drifted),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Begins the enumeration again from its first page: cursor and counters go, the reason for the run stays.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn restart(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<bool> {
+    let zero = 0_i64;
+    let changed = diesel::update(ours(run))
+        .set((
+            sync_runs::cursor.eq(None::<String>),
+            sync_runs::observed_at.eq(None::<DateTime<Utc>>),
+            sync_runs::restarts.eq(sync_runs::restarts + 1),
+            sync_runs::seen_marks.eq(zero),
+            sync_runs::pages_fetched.eq(zero),
+            sync_runs::records_received.eq(zero),
+            sync_runs::records_inserted.eq(zero),
+            sync_runs::records_updated.eq(zero),
+            sync_runs::records_unchanged.eq(zero),
+            sync_runs::records_parked.eq(zero),
+            sync_runs::records_duplicate.eq(zero),
+            sync_runs::records_deleted.eq(zero),
+            sync_runs::drifted_records.eq(zero),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(changed > 0)
+}
+
+/// What went wrong, for a run and its endpoint. Names no row content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Kombo's `error.code`, or one of ours beginning with `MIRROR.`.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Whether the mirror tries again by itself.
+    pub retryable: bool,
+    /// Kombo's log entry.
+    pub log_url: Option<String>,
+}
+
+/// Ends a run well.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn succeed(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    held_back: i64,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(ours(run))
+        .set((
+            sync_runs::status.eq("SUCCEEDED"),
+            sync_runs::finished_at.eq(Some(now)),
+            sync_runs::lease_until.eq(None::<DateTime<Utc>>),
+            sync_runs::cursor.eq(None::<String>),
+            sync_runs::removals_held_back.eq(held_back),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends a run that cannot succeed.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn fail(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    failure: &Failure,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(ours(run))
+        .set((
+            sync_runs::status.eq("FAILED"),
+            sync_runs::finished_at.eq(Some(now)),
+            sync_runs::lease_until.eq(None::<DateTime<Utc>>),
+            error_of(failure, now),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Puts a run aside with its checkpoint, to go on at `until` in whoever's hands.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn postpone(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    failure: &Failure,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(ours(run))
+        .set((
+            sync_runs::available_at.eq(until),
+            sync_runs::lease_until.eq(None::<DateTime<Utc>>),
+            error_of(failure, now),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+type ErrorColumns = (
+    diesel::dsl::Eq<sync_runs::error_code, Option<String>>,
+    diesel::dsl::Eq<sync_runs::error_message, Option<String>>,
+    diesel::dsl::Eq<sync_runs::error_retryable, Option<bool>>,
+    diesel::dsl::Eq<sync_runs::error_at, Option<DateTime<Utc>>>,
+    diesel::dsl::Eq<sync_runs::error_log_url, Option<String>>,
+);
+
+fn error_of(failure: &Failure, now: DateTime<Utc>) -> ErrorColumns {
+    (
+        sync_runs::error_code.eq(Some(failure.code.clone())),
+        sync_runs::error_message.eq(Some(failure.message.clone())),
+        sync_runs::error_retryable.eq(Some(failure.retryable)),
+        sync_runs::error_at.eq(Some(now)),
+        sync_runs::error_log_url.eq(failure.log_url.clone()),
+    )
+}
+
+/// Gives an integration's postponed runs another try at once: Kombo has just told us that something moved.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn wake(
+    connection: &mut AsyncPgConnection,
+    integration_id: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    diesel::update(
+        sync_runs::table
+            .filter(sync_runs::integration_id.eq(integration_id))
+            .filter(sync_runs::status.eq("RUNNING"))
+            .filter(sync_runs::lease_until.is_null())
+            .filter(sync_runs::available_at.gt(now)),
+    )
+    .set(sync_runs::available_at.eq(now))
+    .execute(connection)
+    .await
+}
+
+/// Takes an integration's open runs out of the queue.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn cancel_open(
+    connection: &mut AsyncPgConnection,
+    integration_id: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    diesel::update(
+        sync_runs::table
+            .filter(sync_runs::integration_id.eq(integration_id))
+            .filter(sync_runs::status.eq_any(["QUEUED", "RUNNING"])),
+    )
+    .set((
+        sync_runs::status.eq("CANCELLED"),
+        sync_runs::finished_at.eq(Some(now)),
+        sync_runs::lease_until.eq(None::<DateTime<Utc>>),
+    ))
+    .execute(connection)
+    .await
+}
+
+/// How many runs could be claimed now.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn open_runs(connection: &mut AsyncPgConnection) -> QueryResult<i64> {
+    sync_runs::table
+        .filter(sync_runs::status.eq_any(["QUEUED", "RUNNING"]))
+        .count()
+        .get_result(connection)
+        .await
+}

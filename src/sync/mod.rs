@@ -1,0 +1,276 @@
+//! The engine: takes runs from the queue, fetches pages, and keeps the promises about what is stored.
+//!
+//! It walks [`models::ALL`] and must never name a model. A run's life: claim under a lease → pages, each
+//! stored in one transaction with its checkpoint → on the last page removals and watermark → done; or an
+//! error, whose remedy decides between going on later and giving up.
+
+pub mod plan;
+mod removals;
+mod run;
+mod states;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use diesel::result::Error as DieselError;
+use diesel_async::AsyncConnection as _;
+use tokio::sync::Notify;
+
+use crate::config::SyncSettings;
+use crate::db::Pool;
+use crate::integrations;
+use crate::kombo::{Client, Error as KomboError, Remedy};
+use crate::models;
+use crate::queue::{self, Appetite, Failure, Run};
+pub use states::EndpointState;
+
+/// How often an integration's details are asked for when nothing else happens.
+const DETAILS_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+
+/// What the workers of one process share.
+#[derive(Clone)]
+pub struct Engine {
+    /// The mirror.
+    pub pool: Pool,
+    /// Kombo.
+    pub kombo: Arc<Client>,
+    /// When and how far to fetch.
+    pub settings: Arc<SyncSettings>,
+    /// Rings when this process has queued a run; polling finds what others queued.
+    pub doorbell: Arc<Notify>,
+    /// The present moment: the wall clock, or a test's.
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+/// What a claimed run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Complete; the watermark moved.
+    Succeeded,
+    /// Put aside with its checkpoint.
+    Postponed,
+    /// Given up, visible in the sync status.
+    Failed,
+    /// Another worker has it now.
+    LeaseLost,
+}
+
+impl Engine {
+    /// Claims one run and works on it until it ends or waits. `None`: nothing is due.
+    ///
+    /// # Errors
+    /// The database failed; the run's lease will run out and somebody else goes on.
+    pub async fn work_once(&self, appetite: Appetite) -> anyhow::Result<Option<Ending>> {
+        let claimed = {
+            let mut connection = self.pool.get().await?;
+            let now = (self.clock)();
+            queue::claim(&mut connection, appetite, self.settings.lease, now).await?
+        };
+        let Some(run) = claimed else {
+            return Ok(None);
+        };
+        let ending = self.work_on(&run).await?;
+        tracing::info!(
+            run.id,
+            integration.id = run.integration_id,
+            endpoint = run.endpoint,
+            mode = run.mode,
+            attempt = run.attempts,
+            ending = ?ending,
+            "sync run left the worker"
+        );
+        Ok(Some(ending))
+    }
+
+    /// Works on a claimed run while its lease is kept alive beside.
+    async fn work_on(&self, run: &Run) -> anyhow::Result<Ending> {
+        let outcome = tokio::select! {
+            outcome = run::fetch_all(self, run) => outcome,
+            lost = self.keep_lease(run) => return lost,
+        };
+        match outcome {
+            Ok(()) => Ok(Ending::Succeeded),
+            Err(run::Stop::LeaseLost) => Ok(Ending::LeaseLost),
+            Err(run::Stop::Kombo(error)) => self.after_error(run, &error).await,
+            Err(run::Stop::Mirror(failure)) => self.give_up(run, &failure, true).await,
+            Err(run::Stop::Database(error)) => {
+                Err(error).with_context(|| format!("storing sync run {}", run.id))
+            }
+        }
+    }
+
+    async fn keep_lease(&self, run: &Run) -> anyhow::Result<Ending> {
+        loop {
+            tokio::time::sleep(self.settings.lease / 3).await;
+            // a database that is away for a moment costs one beat, not the run
+            let Ok(mut connection) = self.pool.get().await else {
+                continue;
+            };
+            let beat =
+                queue::heartbeat(&mut connection, run, self.settings.lease, (self.clock)()).await;
+            if matches!(beat, Ok(false)) {
+                return Ok(Ending::LeaseLost);
+            }
+        }
+    }
+
+    async fn after_error(&self, run: &Run, error: &KomboError) -> anyhow::Result<Ending> {
+        let failure = Failure {
+            code: error.code.clone(),
+            message: error.message.clone(),
+            retryable: error.is_retryable(),
+            log_url: error.log_url.clone(),
+        };
+        tracing::warn!(
+            run.id,
+            integration.id = run.integration_id,
+            endpoint = run.endpoint,
+            code = error.code,
+            remedy = ?error.remedy,
+            "kombo refused a page"
+        );
+        let wait = match error.remedy {
+            Remedy::GiveUp => return self.give_up(run, &failure, true).await,
+            Remedy::TreatAsAbsent => return self.give_up(run, &failure, false).await,
+            Remedy::RestartEnumeration if run.restarts > 0 => {
+                return self.give_up(run, &failure, true).await;
+            }
+            Remedy::RestartEnumeration => Duration::ZERO,
+            Remedy::WaitForKombo => self.settings.setup_poll,
+            Remedy::RetryLater | Remedy::SlowDown => error.retry_after.unwrap_or_default(),
+        };
+        self.put_aside(run, &failure, error.remedy, wait).await
+    }
+
+    /// Puts a run aside for `wait`, or longer where the endpoint keeps failing.
+    async fn put_aside(
+        &self,
+        run: &Run,
+        failure: &Failure,
+        remedy: Remedy,
+        wait: Duration,
+    ) -> anyhow::Result<Ending> {
+        let now = (self.clock)();
+        let mut connection = self.pool.get().await?;
+        let held = connection
+            .transaction(async |connection| {
+                if !queue::hold(connection, run).await? {
+                    return Ok(false);
+                }
+                let wait = match remedy {
+                    Remedy::RestartEnumeration => {
+                        removals::forget_seen(connection, run.id).await?;
+                        queue::restart(connection, run).await?;
+                        wait
+                    }
+                    Remedy::RetryLater => {
+                        let failures =
+                            states::note_failure(connection, run, failure, None, now).await?;
+                        wait.max(self.backoff(failures))
+                    }
+                    _ => {
+                        states::note_waiting(connection, run, failure, now).await?;
+                        wait.max(self.settings.poll)
+                    }
+                };
+                queue::postpone(connection, run, failure, now + wait, now).await?;
+                Ok::<_, DieselError>(true)
+            })
+            .await?;
+        Ok(if held {
+            Ending::Postponed
+        } else {
+            Ending::LeaseLost
+        })
+    }
+
+    async fn give_up(
+        &self,
+        run: &Run,
+        failure: &Failure,
+        available: bool,
+    ) -> anyhow::Result<Ending> {
+        let now = (self.clock)();
+        let mut connection = self.pool.get().await?;
+        let held = connection
+            .transaction(async |connection| {
+                if !queue::hold(connection, run).await? {
+                    return Ok(false);
+                }
+                states::note_failure(connection, run, failure, Some(available), now).await?;
+                let state = states::load(connection, &run.integration_id, &run.endpoint).await?;
+                let retry_at = now + self.give_up_pause(state.consecutive_failures);
+                states::set_retry_at(connection, run, retry_at).await?;
+                queue::fail(connection, run, failure, now).await?;
+                removals::forget_seen(connection, run.id).await?;
+                Ok::<_, DieselError>(true)
+            })
+            .await?;
+        Ok(if held {
+            Ending::Failed
+        } else {
+            Ending::LeaseLost
+        })
+    }
+
+    /// Exponential with full jitter, between the first and the longest backoff.
+    fn backoff(&self, failures: i32) -> Duration {
+        let doubled = 2_u32.saturating_pow(u32::try_from(failures).unwrap_or(0).min(16));
+        let longest = self
+            .settings
+            .first_backoff
+            .saturating_mul(doubled)
+            .min(self.settings.longest_backoff);
+        self.settings
+            .first_backoff
+            .max(longest.mul_f64(fastrand::f64()))
+    }
+
+    /// What will not succeed by itself is left alone for minutes, then for an hour.
+    fn give_up_pause(&self, failures: i32) -> Duration {
+        let doubled = 2_u32.saturating_pow(u32::try_from(failures).unwrap_or(0).min(16));
+        (self.settings.longest_backoff / 3)
+            .saturating_mul(doubled)
+            .min(self.settings.longest_backoff * 4)
+    }
+
+    /// Asks Kombo for the state of the integrations that are due.
+    ///
+    /// # Errors
+    /// The database failed. What Kombo refuses is logged: the endpoints' own errors show the reason.
+    pub async fn refresh_integrations(&self) -> anyhow::Result<usize> {
+        let due = {
+            let mut connection = self.pool.get().await?;
+            let now = (self.clock)();
+            integrations::take_due_for_details(&mut connection, DETAILS_INTERVAL, now).await?
+        };
+        for id in &due {
+            match self.kombo.integration(id).await {
+                Ok(details) => {
+                    let mut connection = self.pool.get().await?;
+                    integrations::note(&mut connection, id, &details).await?;
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        integration.id = id,
+                        code = error.code,
+                        "kombo did not describe the integration"
+                    );
+                }
+            }
+        }
+        Ok(due.len())
+    }
+}
+
+/// The endpoint of a claimed run.
+fn endpoint_of(run: &Run) -> Result<&'static models::Endpoint, Failure> {
+    models::endpoint(&run.endpoint).ok_or_else(|| Failure {
+        code: "MIRROR.UNKNOWN_ENDPOINT".to_owned(),
+        message: format!("this version knows no endpoint {}", run.endpoint),
+        retryable: false,
+        log_url: None,
+    })
+}
