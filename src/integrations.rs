@@ -46,6 +46,7 @@ pub mod schema {
             retry_at -> Nullable<Timestamptz>,
             consecutive_failures -> Integer,
             available -> Bool,
+            removals_held_back -> BigInt,
             error_code -> Nullable<Text>,
             error_message -> Nullable<Text>,
             error_retryable -> Nullable<Bool>,

@@ -34,6 +34,8 @@ CREATE TABLE endpoint_states (
     consecutive_failures integer NOT NULL DEFAULT 0,
     -- false: Kombo says that this connector has no such model, or that it is switched off
     available boolean NOT NULL DEFAULT true,
+    -- rows that the last full fetch did not show and that the removal guard kept
+    removals_held_back bigint NOT NULL DEFAULT 0,
     error_code text,
     error_message text,
     error_retryable boolean,

@@ -118,6 +118,7 @@ pub static COURSE_PROGRESSION_STATUS: EnumType = EnumType {
         ("COMPLETED", "Completed."),
         ("DROPPED", "Given up or withdrawn."),
     ],
+    is_kombos: true,
 };
 
 /// The GraphQL type `CourseProgression`.

@@ -227,6 +227,7 @@ pub static COURSE_REVISION_STATUS: EnumType = EnumType {
         ("ACTIVE", "The revision is offered."),
         ("INACTIVE", "The revision is switched off."),
     ],
+    is_kombos: true,
 };
 
 /// From a course to its revisions, the one to show first: live and active, newest first.

@@ -48,6 +48,8 @@ pub enum Kind {
     Enum(&'static str, &'static EnumType),
     /// An SQL expression over `{t}`.
     Sql(&'static str),
+    /// The same, made when it is needed.
+    Computed(fn() -> String),
     /// A timestamptz expression over `{t}`.
     TimeSql(&'static str),
     /// The opaque id of the row: type, integration and Kombo's id.
@@ -101,7 +103,7 @@ pub struct Shape {
     pub fields: &'static [Field],
 }
 
-/// A GraphQL enum over a text column. `UNKNOWN` is added: what Kombo adds later must not break a query.
+/// A GraphQL enum over a text column.
 pub struct EnumType {
     /// Type name.
     pub name: &'static str,
@@ -109,6 +111,8 @@ pub struct EnumType {
     pub description: &'static str,
     /// Words as stored, each with its meaning.
     pub values: &'static [(&'static str, &'static str)],
+    /// Whose words they are: Kombo may add some, and those read as `UNKNOWN` instead of breaking a query.
+    pub is_kombos: bool,
 }
 
 /// A text column.
@@ -220,6 +224,7 @@ pub static INTEGRATION_FIELD_TYPE: EnumType = EnumType {
         ("DEFAULT", "Kombo reads it for every customer."),
         ("CUSTOM", "A field of the customer's own."),
     ],
+    is_kombos: true,
 };
 
 /// The GraphQL type `IntegrationField`.

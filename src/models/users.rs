@@ -82,6 +82,7 @@ pub static USER_STATUS: EnumType = EnumType {
         ("ACTIVE", "The user is active."),
         ("INACTIVE", "The user is switched off."),
     ],
+    is_kombos: true,
 };
 
 /// The GraphQL type `User`.

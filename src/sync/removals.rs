@@ -18,8 +18,7 @@ use crate::models::table::Table;
 use crate::queue::{self, Run};
 
 /// The tables as diesel sees them; a test holds them equal to the migrated database.
-#[expect(missing_docs, reason = "the migration says what the columns are")]
-pub mod schema {
+mod schema {
     diesel::table! {
         /// Ids that a running full fetch has met.
         seen_records (run_id, table_name, id) {

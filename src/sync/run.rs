@@ -12,7 +12,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde_json::json;
 
 use super::removals::{self, Guard};
-use super::states::{self, Due};
+use super::states::{self, Outlook};
 use super::{EndpointState, Engine, endpoint_of};
 use crate::db;
 use crate::kombo::{Error as KomboError, Fetched, PageRequest, Remedy};
@@ -291,12 +291,13 @@ impl<'a> Enumeration<'a> {
         let full = settings
             .full_fetch_interval
             .mul_f64(0.95 + 0.1 * fastrand::f64());
-        let due = Due {
+        let outlook = Outlook {
             full_fetch: now + full,
             catch_up: now + settings.catch_up_interval,
+            removals_held_back: held_back,
         };
         let observed_at = self.observed_at;
-        states::note_success(connection, self.run, self.mode, observed_at, &due, now).await?;
+        states::note_success(connection, self.run, self.mode, observed_at, &outlook, now).await?;
         queue::succeed(connection, self.run, held_back, now).await
     }
 }

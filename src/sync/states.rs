@@ -59,10 +59,11 @@ pub(super) async fn load(
     Ok(state.unwrap_or_default())
 }
 
-/// When an endpoint's next fetches are due.
-pub(super) struct Due {
+/// What a complete fetch leaves to its endpoint: when the next ones are due, and what the guard kept.
+pub(super) struct Outlook {
     pub(super) full_fetch: DateTime<Utc>,
     pub(super) catch_up: DateTime<Utc>,
+    pub(super) removals_held_back: i64,
 }
 
 /// Notes a complete fetch: moves the watermark (forward only) and clears the errors. In the transaction of
@@ -72,7 +73,7 @@ pub(super) async fn note_success(
     run: &Run,
     mode: Mode,
     observed_at: DateTime<Utc>,
-    due: &Due,
+    outlook: &Outlook,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     use diesel::dsl::sql;
@@ -85,9 +86,10 @@ pub(super) async fn note_success(
         .set((
             dsl::watermark.eq(monotonic),
             dsl::last_success_at.eq(Some(now)),
-            dsl::next_catch_up_at.eq(Some(due.catch_up)),
+            dsl::next_catch_up_at.eq(Some(outlook.catch_up)),
             full.then(|| dsl::last_full_fetch_at.eq(Some(now))),
-            full.then(|| dsl::next_full_fetch_at.eq(Some(due.full_fetch))),
+            full.then(|| dsl::next_full_fetch_at.eq(Some(outlook.full_fetch))),
+            full.then(|| dsl::removals_held_back.eq(outlook.removals_held_back)),
             dsl::consecutive_failures.eq(0),
             dsl::available.eq(true),
             dsl::retry_at.eq(None::<DateTime<Utc>>),

@@ -1,0 +1,86 @@
+//! GraphQL errors: each carries `extensions.code`, and what is internal stays inside.
+
+use async_graphql::{ErrorExtensionValues, Response, ServerError};
+
+/// The closed set of `extensions.code`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    /// The viewer may not do this.
+    Forbidden,
+    /// What the request names does not exist, or not for this viewer.
+    NotFound,
+    /// The request itself is wrong.
+    BadUserInput,
+    /// The request asks for too much.
+    QueryTooComplex,
+    /// It took too long.
+    Timeout,
+    /// Our fault; the request id leads to the log.
+    Internal,
+}
+
+impl Code {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "FORBIDDEN",
+            Self::NotFound => "NOT_FOUND",
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
+            Self::Timeout => "TIMEOUT",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// An error with a code; position and path are added by the caller's context.
+pub(super) fn error(code: Code, message: impl Into<String>) -> async_graphql::Error {
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", code.as_str());
+    async_graphql::Error {
+        message: message.into(),
+        source: None,
+        extensions: Some(extensions),
+    }
+}
+
+/// Logs what happened and tells the client only where to find it.
+pub(super) fn internal(cause: &anyhow::Error) -> async_graphql::Error {
+    let request_id = format!("{:016x}", fastrand::u64(..));
+    tracing::error!(
+        request.id = request_id,
+        error = format!("{cause:#}"),
+        "a GraphQL request failed inside"
+    );
+    let mut error = error(
+        Code::Internal,
+        format!("internal error; the server's log has more under request id {request_id}"),
+    );
+    if let Some(extensions) = &mut error.extensions {
+        extensions.set("requestId", request_id);
+    }
+    error
+}
+
+/// A response that is nothing but an error.
+pub(super) fn response(code: Code, message: &str) -> Response {
+    let error = error(code, message).into_server_error(async_graphql::Pos::default());
+    Response::from_errors(vec![ServerError {
+        locations: Vec::new(),
+        ..error
+    }])
+}
+
+/// Gives the errors of parsing and validation, which the library makes without extensions, their code.
+pub(super) fn add_codes(response: &mut Response) {
+    for error in &mut response.errors {
+        let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("code").is_none() {
+            let code = match error.message.as_str() {
+                "Query is too complex." | "Query is nested too deep." => Code::QueryTooComplex,
+                message if message.starts_with("The recursion depth") => Code::QueryTooComplex,
+                _ => Code::BadUserInput,
+            };
+            extensions.set("code", code.as_str());
+        }
+    }
+}
