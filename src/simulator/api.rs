@@ -77,7 +77,10 @@ pub(super) fn answer(state: &mut State, request: &Request, now: i64) -> (Answer,
             .into_iter()
             .find(|endpoint| endpoint.path() == path)
         {
-            Some(endpoint) => list(state, request, endpoint),
+            Some(endpoint) => {
+                state.step_past(now);
+                list(state, request, endpoint)
+            }
             None => integration_details(state, path),
         },
         _ => no_such_route(),

@@ -15,7 +15,23 @@ use super::faults::Fault;
 use super::webhooks::Mischief;
 use super::{Change, NestedUpdates, RequestLog, Simulator};
 
-/// All control routes.
+/// All control routes. Orders are JSON and need `Content-Type: application/json`; those that answer
+/// nothing answer 204.
+///
+/// | route | body | answer |
+/// | --- | --- | --- |
+/// | `GET /simulator/integrations` | | `["sandbox:…"]` |
+/// | `POST /simulator/integrations` | | `{"integration_id": "…"}`, after `integration-created` |
+/// | `GET /simulator/truth/{integration_id}/{table}` | | the rows, or 404 |
+/// | `POST /simulator/changes` | `{"count": 5, "integration_id": "…"}`, the id optional | the changes |
+/// | `GET /simulator/clock` | | `{"now": "…"}` |
+/// | `POST /simulator/clock` | `{"advance_seconds": 60}` | `{"now": "…"}` |
+/// | `POST /simulator/faults` | a [`Fault`], such as `{"kind": {"slow": 500}, "page": 2}` | |
+/// | `DELETE /simulator/faults` | | |
+/// | `POST /simulator/mischief` | a [`Mischief`], such as `{"duplicate": 0.1}` | |
+/// | `POST /simulator/flush-webhooks` | | |
+/// | `GET /simulator/requests` | | the requests |
+/// | `POST /simulator/nested-updates` | `{"nested_updates": "loose"}` | |
 pub(super) fn routes() -> Router<Simulator> {
     Router::new()
         .route(

@@ -67,6 +67,13 @@ impl State {
 
     pub(super) fn advance_clock(&mut self, milliseconds: i64) {
         self.clock_offset = self.clock_offset.saturating_add(milliseconds);
+        self.latest = self.latest.saturating_add(milliseconds);
+    }
+
+    /// Makes whatever changes from now on later than `now`, even within the same millisecond of the wall
+    /// clock: a client that remembers when it asked must not lose a change that it was not shown.
+    pub(super) fn step_past(&mut self, now: i64) {
+        self.latest = self.latest.max(now + 1);
     }
 
     pub(super) fn reading(&self) -> Reading {

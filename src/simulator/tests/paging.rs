@@ -149,7 +149,7 @@ async fn work_emails_match_whatever_their_case() {
         .unwrap();
     let email = user["work_email"].as_str().unwrap().to_uppercase();
     let reply = fixture.get("/lms/users", &[("work_emails", &email)]).await;
-    assert_eq!(reply.records(), [user.clone()]);
+    assert_eq!(reply.records(), std::slice::from_ref(user));
 }
 
 #[tokio::test]
@@ -204,4 +204,23 @@ async fn progressions_can_be_filtered_by_user_and_course() {
         .all("/lms/course-progressions", &[("remote_ids", remote_id)])
         .await;
     assert_eq!(found, std::slice::from_ref(some));
+}
+
+#[tokio::test]
+async fn what_changes_after_an_answer_is_later_than_the_answer() {
+    let fixture = Fixture::start(small()).await;
+    let user = fixture.row("users", |_| true);
+    for _ in 0..50 {
+        // No margin at all: the moment just before the request is the mark for the next one.
+        let before = fixture.simulator.now();
+        fixture.get("/lms/users", &[]).await;
+        fixture
+            .simulator
+            .update_user(&fixture.integration_id, &user);
+        let before = before.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let found = fixture
+            .get("/lms/users", &[("updated_after", &before)])
+            .await;
+        assert_eq!(found.ids(), std::slice::from_ref(&user));
+    }
 }
