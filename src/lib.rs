@@ -8,4 +8,5 @@ pub mod integrations;
 pub mod kombo;
 pub mod models;
 pub mod queue;
+pub mod simulator;
 pub mod sync;
