@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::cluster::{self, Account};
+use super::cluster::Account;
 use super::{Download, Error, Options, download};
 
 /// The oldest major version that still gets fixes.
@@ -49,13 +49,12 @@ pub(super) struct Installation {
     pub(super) major: u32,
 }
 
-/// Chooses the installation: one of the data's version, or for an empty folder the first that is usable.
+/// Chooses the installation: one of the data's version, or the first usable one where there is no data.
 pub(super) async fn find(
     options: &Options,
     account: &Account,
-    data_dir: &Path,
+    data: Option<u32>,
 ) -> anyhow::Result<Installation> {
-    let data = cluster::data_version(data_dir)?;
     let fits = |major: u32| data.is_none_or(|data| data == major);
     let mut found = Vec::new();
     for dir in candidates(options) {
@@ -69,27 +68,46 @@ pub(super) async fn find(
             }
         }
     }
-    let downloadable = options.bin_dir.is_none() && fits(download::MAJOR);
-    if let (Download::From(base), true) = (&options.download, downloadable) {
-        let dir = download::fetch(base, options.cache_dir.as_deref(), account)
-            .await
-            .with_context(|| format!("could not download Postgres; install it with: {INSTALL}"))?;
-        return check(&dir, account).await.with_context(|| {
-            format!("the downloaded Postgres does not run here; install it with: {INSTALL}")
-        });
-    }
-    match data {
-        Some(data) if !found.is_empty() => Err(Error::OtherVersion {
-            dir: data_dir.to_owned(),
-            data,
-            found: found
-                .iter()
-                .map(u32::to_string)
-                .collect::<Vec<_>>()
-                .join(", "),
+    if let (Download::From(base), None) = (&options.download, &options.bin_dir) {
+        if fits(download::MAJOR) {
+            return downloaded(base, options.cache_dir.as_deref(), account).await;
         }
-        .into()),
-        _ => Err(Error::NotInstalled { install: INSTALL }.into()),
+        found.push(download::MAJOR);
+    }
+    Err(match data {
+        Some(data) => Error::OtherVersion {
+            dir: options.data_dir.clone().unwrap_or_default(),
+            data,
+            found: in_words(&mut found),
+        },
+        None => Error::NotInstalled { install: INSTALL },
+    }
+    .into())
+}
+
+async fn downloaded(
+    base: &str,
+    cache_dir: Option<&Path>,
+    account: &Account,
+) -> anyhow::Result<Installation> {
+    let dir = download::fetch(base, cache_dir, account)
+        .await
+        .with_context(|| format!("could not download Postgres; install it with: {INSTALL}"))?;
+    check(&dir, account).await.with_context(|| {
+        format!("the downloaded Postgres does not run here; install it with: {INSTALL}")
+    })
+}
+
+fn in_words(majors: &mut Vec<u32>) -> String {
+    majors.sort_unstable();
+    majors.dedup();
+    match majors.as_slice() {
+        [] => "none".to_owned(),
+        majors => majors
+            .iter()
+            .map(|major| format!("version {major}"))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 
@@ -187,7 +205,7 @@ async fn version(program: &Path, account: &Account) -> anyhow::Result<u32> {
     let output = tokio::time::timeout(VERSION_LIMIT, command.output())
         .await
         .with_context(|| format!("{} does not tell its version", program.display()))?
-        .with_context(|| format!("cannot run {}", program.display()))?;
+        .with_context(|| format!("cannot run {}{}", program.display(), account.as_whom()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     major(&text)
         .filter(|_| output.status.success())
@@ -253,13 +271,12 @@ mod tests {
             std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
         }
         let account = Account::choose(None).unwrap();
-        let data = tempfile::tempdir().unwrap();
         let options = Options {
             search: Some(vec![root.path().to_owned()]),
             download: Download::Never,
             ..Options::default()
         };
-        let error = find(&options, &account, data.path()).await.unwrap_err();
+        let error = find(&options, &account, None).await.unwrap_err();
         assert!(
             matches!(error.downcast_ref(), Some(Error::NotInstalled { .. })),
             "{error:#}"
@@ -269,7 +286,7 @@ mod tests {
             bin_dir: Some(root.path().to_owned()),
             ..options
         };
-        let error = find(&named, &account, data.path()).await.unwrap_err();
+        let error = find(&named, &account, None).await.unwrap_err();
         assert!(
             format!("{error:#}").contains("docker: command not found"),
             "{error:#}"

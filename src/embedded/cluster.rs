@@ -83,6 +83,12 @@ impl Account {
         self.drop_to.is_some()
     }
 
+    /// For messages about what this user may not do.
+    pub(super) fn as_whom(&self) -> String {
+        let user = self.drop_to.as_ref();
+        user.map_or_else(String::new, |user| format!(" as user {}", user.name))
+    }
+
     /// A command that runs as this user, and that gets nothing of our environment, where secrets may be.
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
@@ -183,8 +189,34 @@ pub(super) fn create_run_dir(account: &Account) -> anyhow::Result<TempDir> {
     Err(problem)
 }
 
+/// A data folder that nobody else uses.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    pub(super) path: PathBuf,
+    /// Held as long as anybody has this file, also by inheritance.
+    pub(super) lock: File,
+    /// The major version that wrote the folder; `None` for an empty one.
+    pub(super) version: Option<u32>,
+}
+
+impl DataDir {
+    /// Makes the folder ready for a server of `account`, and ours.
+    pub(super) async fn claim(dir: &Path, account: &Account) -> anyhow::Result<Self> {
+        let path = prepare(dir, account)?;
+        let lock = lock(&path).await?;
+        // Only with the lock in hand these mean anything: another start may be filling the folder.
+        remove_stale_pid_file(&path)?;
+        let version = read_version(&path)?;
+        Ok(Self {
+            path,
+            lock,
+            version,
+        })
+    }
+}
+
 /// Creates the data folder where it is missing and hands it to the server's user; returns its full name.
-pub(super) fn prepare_data_dir(dir: &Path, account: &Account) -> anyhow::Result<PathBuf> {
+fn prepare(dir: &Path, account: &Account) -> anyhow::Result<PathBuf> {
     let dir = absolute(dir).with_context(|| format!("{} is no folder", dir.display()))?;
     let parent = dir.parent().unwrap_or(&dir);
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
@@ -209,10 +241,7 @@ fn is_empty(dir: &Path) -> anyhow::Result<bool> {
     Ok(entries.next().is_none())
 }
 
-/// The major version that wrote the folder, or `None` for an empty one.
-///
-/// Call it only with the lock in hand: while another start fills the folder it is neither.
-pub(super) fn data_version(data_dir: &Path) -> anyhow::Result<Option<u32>> {
+fn read_version(data_dir: &Path) -> anyhow::Result<Option<u32>> {
     match fs::read_to_string(data_dir.join("PG_VERSION")) {
         Ok(version) => Ok(Some(version.trim().parse().with_context(|| {
             format!("PG_VERSION in {} is unreadable", data_dir.display())
@@ -229,8 +258,8 @@ pub(super) fn data_version(data_dir: &Path) -> anyhow::Result<Option<u32>> {
     }
 }
 
-/// Locks the data folder. The lock lives as long as anybody has the returned file, also by inheritance.
-pub(super) async fn lock(data_dir: &Path) -> anyhow::Result<File> {
+/// Locks the data folder, and waits for a server that is about to leave it.
+async fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let dir =
         File::open(data_dir).with_context(|| format!("cannot read {}", data_dir.display()))?;
     let begun = Instant::now();
@@ -257,9 +286,7 @@ pub(super) async fn lock(data_dir: &Path) -> anyhow::Result<File> {
 }
 
 /// Removes what a crashed server of ours left. A foreign one's file stays: Postgres judges that itself.
-///
-/// Call it only with the lock in hand.
-pub(super) fn remove_stale_pid_file(data_dir: &Path) -> anyhow::Result<()> {
+fn remove_stale_pid_file(data_dir: &Path) -> anyhow::Result<()> {
     let ours = PidFile::read(data_dir).is_some_and(|file| {
         file.socket_dir
             .file_name()

