@@ -132,7 +132,7 @@ fn candidates(options: &Options) -> Vec<PathBuf> {
             }
             continue;
         };
-        for dir in [Some(dir.as_path()), program.parent()]
+        for dir in [program.parent(), Some(dir.as_path())]
             .into_iter()
             .flatten()
         {
