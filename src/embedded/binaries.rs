@@ -127,9 +127,6 @@ fn candidates(options: &Options) -> Vec<PathBuf> {
     for dir in listed {
         // PATH often has only a link to the binary; what belongs to it lies beside the real file.
         let Ok(program) = dir.join("postgres").canonicalize() else {
-            if options.bin_dir.is_some() {
-                dirs.push(dir);
-            }
             continue;
         };
         for dir in [program.parent(), Some(dir.as_path())]
@@ -143,6 +140,10 @@ fn candidates(options: &Options) -> Vec<PathBuf> {
                 dirs.push(dir.to_owned());
             }
         }
+    }
+    if let (Some(dir), true) = (&options.bin_dir, dirs.is_empty()) {
+        // Looked at nevertheless, so that the error says what is missing in it.
+        dirs.push(dir.clone());
     }
     dirs
 }
@@ -291,5 +292,14 @@ mod tests {
             format!("{error:#}").contains("docker: command not found"),
             "{error:#}"
         );
+
+        std::fs::remove_file(root.path().join("initdb")).unwrap();
+        std::fs::write(
+            root.path().join("postgres"),
+            "#!/bin/sh\necho 'postgres (PostgreSQL) 16.1'\n",
+        )
+        .unwrap();
+        let error = find(&named, &account, None).await.unwrap_err();
+        assert!(format!("{error:#}").contains("/initdb"), "{error:#}");
     }
 }
