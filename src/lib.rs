@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod embedded;
 pub mod inbox;
 pub mod integrations;
 pub mod kombo;
