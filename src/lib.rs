@@ -11,3 +11,5 @@ pub mod models;
 pub mod queue;
 pub mod simulator;
 pub mod sync;
+pub mod auth;
+pub mod graphql;

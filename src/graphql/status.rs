@@ -215,14 +215,16 @@ fn live_records() -> String {
     format!("CASE {{t}}.endpoint {cases}ELSE 0 END")
 }
 
-const INTEGRATION_OF_ROW: Kind = Kind::One(to_shape(
-    &INTEGRATION,
-    Relation {
-        from: "integrations {t}",
-        on: "{t}.id = {p}.integration_id",
-        order: "",
-    },
-));
+const fn integration_of_row() -> Kind {
+    Kind::One(to_shape(
+        &INTEGRATION,
+        Relation {
+            from: "integrations {t}",
+            on: "{t}.id = {p}.integration_id",
+            order: "",
+        },
+    ))
+}
 
 /// The GraphQL type `EndpointSyncStatus`.
 pub(super) static ENDPOINT_SYNC_STATUS: Shape = Shape {
@@ -230,7 +232,7 @@ pub(super) static ENDPOINT_SYNC_STATUS: Shape = Shape {
     description: "How fresh the mirror of one endpoint of one integration is.",
     is_node: false,
     fields: &[
-        field("integration", "Integration!", "Whose.", INTEGRATION_OF_ROW),
+        field("integration", "Integration!", "Whose.", integration_of_row()),
         field("endpoint", "KomboEndpoint!", "Which endpoint.", Kind::Sql("upper({t}.endpoint)")),
         field("health", "SyncHealth!", "How it is doing, in one word.", Kind::Sql(HEALTH)),
         field("watermark", "DateTime", "Start of the last complete fetch by Kombo's clock; the next delta asks for changes after this, less an overlap.", Kind::Time("watermark")),
@@ -275,7 +277,7 @@ pub(super) static SYNC_RUN: Shape = Shape {
     is_node: true,
     fields: &[
         field("id", "ID!", "Opaque, globally unique id.", Kind::NodeId),
-        field("integration", "Integration!", "Whose data.", INTEGRATION_OF_ROW),
+        field("integration", "Integration!", "Whose data.", integration_of_row()),
         field("endpoint", "KomboEndpoint!", "From where.", Kind::Sql("upper({t}.endpoint)")),
         field("mode", "SyncMode!", "How far.", Kind::Column("mode")),
         field("trigger", "SyncTrigger!", "Why.", Kind::Column("trigger")),
@@ -306,7 +308,7 @@ pub(super) static RECORD_FIELDS: &[Field] = &[
     field("id", "ID!", "Opaque, globally unique id.", Kind::NodeId),
     field("komboId", "ID!", "Kombo's id as sent; unique within one type of one integration.", Kind::Column("id")),
     field("remoteId", "String", "Id in the learning system; may be made of several.", Kind::Column("remote_id")),
-    field("integration", "Integration!", "The integration that the record belongs to.", INTEGRATION_OF_ROW),
+    field("integration", "Integration!", "The integration that the record belongs to.", integration_of_row()),
     field("changedAt", "DateTime", "Kombo's `changed_at`: when a property of the record itself last changed; null where Kombo shows none.", Kind::Time("changed_at")),
     field("remoteDeletedAt", "DateTime", "When Kombo found that the record is gone from the learning system.", Kind::Time("remote_deleted_at")),
     field("missingSince", "DateTime", "Since when a complete full fetch no longer contains the record.", Kind::Time("missing_since")),
@@ -319,7 +321,7 @@ pub(super) static DATELESS_RECORD_FIELDS: &[Field] = &[
     field("id", "ID!", "Opaque, globally unique id.", Kind::NodeId),
     field("komboId", "ID!", "Kombo's id as sent; unique within one type of one integration.", Kind::Column("id")),
     field("remoteId", "String", "Id in the learning system; may be made of several.", Kind::Column("remote_id")),
-    field("integration", "Integration!", "The integration that the record belongs to.", INTEGRATION_OF_ROW),
+    field("integration", "Integration!", "The integration that the record belongs to.", integration_of_row()),
     field("changedAt", "DateTime", "Always null: Kombo shows no dates of these records.", Kind::Sql("NULL")),
     field("remoteDeletedAt", "DateTime", "Always null: Kombo shows no dates of these records.", Kind::Sql("NULL")),
     field("missingSince", "DateTime", "Since when a complete full fetch no longer contains the record.", Kind::Time("missing_since")),

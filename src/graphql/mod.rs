@@ -1,0 +1,68 @@
+//! The GraphQL API: the schema put together, and requests executed.
+//!
+//! The way of a query: async-graphql parses and validates → [`query`] finds the root field → [`plan`] turns
+//! the selection into one SQL statement → [`read`] runs it and hands its JSON on. Nothing here knows what a
+//! model means; it reads their descriptions.
+
+mod connection;
+mod errors;
+mod ids;
+mod mutation;
+mod plan;
+mod query;
+mod read;
+mod select;
+mod status;
+mod types;
+
+use std::time::Duration;
+
+use async_graphql::{EmptySubscription, Request, Response, SDLExportOptions};
+
+use crate::auth::Viewer;
+use crate::sync::Engine;
+use errors::Code;
+use mutation::MutationRoot;
+use query::{Interfaces, QueryRoot};
+
+/// A request that takes longer is answered with the error TIMEOUT.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Levels of a query at most: introspection by the usual tools needs 15.
+const DEEPEST_QUERY: usize = 20;
+
+/// The executable schema; cheap to clone.
+#[derive(Clone)]
+pub struct Schema(async_graphql::Schema<QueryRoot, MutationRoot, EmptySubscription>);
+
+impl Schema {
+    /// The schema over an engine; without one it can only describe itself.
+    #[must_use]
+    pub fn new(engine: Option<Engine>) -> Self {
+        let mut builder =
+            async_graphql::Schema::build(QueryRoot, MutationRoot, EmptySubscription)
+                .register_output_type::<Interfaces>()
+                .limit_depth(DEEPEST_QUERY);
+        if let Some(engine) = engine {
+            builder = builder.data(engine);
+        }
+        Self(builder.finish())
+    }
+
+    /// The schema definition, as in the file `schema.graphql`.
+    #[must_use]
+    pub fn sdl(&self) -> String {
+        let options = SDLExportOptions::new().sorted_enum_items();
+        self.0.sdl_with_options(options)
+    }
+
+    /// Executes a request for a viewer.
+    pub async fn execute(&self, request: Request, viewer: Viewer) -> Response {
+        let execution = self.0.execute(request.data(viewer));
+        let Ok(mut response) = tokio::time::timeout(REQUEST_LIMIT, execution).await else {
+            return errors::response(Code::Timeout, "the request took too long; ask for less");
+        };
+        errors::add_codes(&mut response);
+        response
+    }
+}

@@ -1,0 +1,253 @@
+//! From a selection to one SQL statement whose only value is the answer's JSON.
+//!
+//! Why Postgres builds the JSON: resolving a derived object costs a future and a value per field and row,
+//! several times what the database costs; here the rows become the answer in one pass, only the selected
+//! columns are read, and nested levels are subqueries by index, so a query is one statement however deep
+//! it is. Every type is read this way; there is no second path with its own meaning.
+//!
+//! Names of tables and columns come from the models' descriptions, answer names are GraphQL names, and
+//! everything else a client sends is bound: no text of a request reaches the SQL.
+
+use async_graphql::parser::types::SelectionSet;
+use async_graphql::{ContextBase, InputType, ServerResult};
+use chrono::{DateTime, Utc};
+
+use super::connection::{self, Scope};
+use super::errors::{self, Code};
+use super::ids;
+use super::select::{self, Selected};
+use super::types;
+use crate::auth::Viewer;
+use crate::db::Statement;
+use crate::models::object::{Field, Kind, Link, Relation, Target};
+
+/// Postgres takes at most 100 arguments; an object with more members is put together from parts (F73).
+const MEMBERS_PER_CALL: usize = 45;
+
+/// Any position in the query: what a plan needs of it is the document around it.
+pub(super) type Query<'q> = ContextBase<'q, &'q async_graphql::Positioned<async_graphql::parser::types::Field>>;
+
+/// A statement in the making.
+pub(super) struct Plan<'q> {
+    pub(super) query: &'q Query<'q>,
+    pub(super) viewer: &'q Viewer,
+    pub(super) statement: Statement,
+    /// Marker of the present moment.
+    now: String,
+    aliases: usize,
+}
+
+impl<'q> Plan<'q> {
+    pub(super) fn new(query: &'q Query<'q>, viewer: &'q Viewer, now: DateTime<Utc>) -> Self {
+        let mut statement = Statement::planned();
+        let now = format!("{}::timestamptz", statement.time(Some(now)));
+        Self {
+            query,
+            viewer,
+            statement,
+            now,
+            aliases: 0,
+        }
+    }
+
+    /// A fresh table alias.
+    pub(super) fn alias(&mut self) -> String {
+        self.aliases += 1;
+        format!("t{}", self.aliases)
+    }
+
+    /// The fields that are asked of a type.
+    pub(super) fn selected(
+        &self,
+        type_names: &[&str],
+        sets: &[&'q SelectionSet],
+    ) -> Vec<Selected<'q>> {
+        select::fields(&self.query.query_env.fragments, type_names, sets)
+    }
+
+    /// An argument's value, with variables and their defaults applied.
+    pub(super) fn argument<T: InputType>(
+        &self,
+        selected: &Selected<'q>,
+        name: &str,
+    ) -> ServerResult<Option<T>> {
+        let field = self.query.with_field(selected.field);
+        let (_, value) = field.param_value::<Option<T>>(name, None)?;
+        Ok(value)
+    }
+
+    /// An error at the place of a field.
+    pub(super) fn refuse(
+        &self,
+        selected: &Selected<'q>,
+        message: impl Into<String>,
+    ) -> async_graphql::ServerError {
+        let error = errors::error(Code::BadUserInput, message);
+        self.query
+            .set_error_path(error.into_server_error(selected.field.pos))
+    }
+
+    /// SQL of a row of `target` under `alias` as a JSON object.
+    pub(super) fn object(
+        &mut self,
+        target: Target,
+        alias: &str,
+        sets: &[&'q SelectionSet],
+    ) -> ServerResult<String> {
+        let mut members = Vec::new();
+        for selected in self.selected(&types::type_names(target), sets) {
+            let value = if selected.name() == "__typename" {
+                format!("'{}'", types::name(target))
+            } else {
+                let field = types::field(target, selected.name())
+                    .ok_or_else(|| self.refuse(&selected, "unknown field"))?;
+                self.value(target, field, alias, &selected)?
+            };
+            members.push((selected.response_name, value));
+        }
+        Ok(json_object(&members))
+    }
+
+    fn value(
+        &mut self,
+        target: Target,
+        field: &'static Field,
+        alias: &str,
+        selected: &Selected<'q>,
+    ) -> ServerResult<String> {
+        Ok(match &field.kind {
+            Kind::Column(column) | Kind::Json(column) => format!("{alias}.{column}"),
+            Kind::Time(column) => iso(&format!("{alias}.{column}")),
+            Kind::TimeSql(sql) => iso(&self.fill(sql, alias, "")),
+            Kind::Sql(sql) => self.fill(sql, alias, ""),
+            Kind::Computed(sql) => self.fill(&sql(), alias, ""),
+            Kind::Enum(column, values) => known_word(&format!("{alias}.{column}"), values.values),
+            Kind::NodeId => node_id(target, alias),
+            Kind::One(link) => self.one(link, alias, selected)?,
+            Kind::List(link) => self.list(link, alias, selected)?,
+            Kind::Connection(link) => self.nested_connection(target, link, alias, selected)?,
+            Kind::Embedded(shape, condition) => {
+                let object = self.object(Target::Plain(shape), alias, &selected.below)?;
+                let condition = self.fill(condition, alias, "");
+                format!("CASE WHEN {condition} THEN {object} END")
+            }
+        })
+    }
+
+    fn one(&mut self, link: &Link, parent: &str, selected: &Selected<'q>) -> ServerResult<String> {
+        let alias = self.alias();
+        let object = self.object(link.target, &alias, &selected.below)?;
+        let rows = self.related_rows(&link.relation, &alias, parent);
+        Ok(format!("(SELECT {object} FROM {rows} LIMIT 1)"))
+    }
+
+    fn list(&mut self, link: &Link, parent: &str, selected: &Selected<'q>) -> ServerResult<String> {
+        let alias = self.alias();
+        let object = self.object(link.target, &alias, &selected.below)?;
+        let order = self.fill(link.relation.order, &alias, parent);
+        let unordered = Relation {
+            order: "",
+            ..link.relation
+        };
+        let rows = self.related_rows(&unordered, &alias, parent);
+        Ok(format!(
+            "(SELECT coalesce(json_agg({object} ORDER BY {order}), '[]'::json) FROM {rows})"
+        ))
+    }
+
+    fn nested_connection(
+        &mut self,
+        parent_target: Target,
+        link: &Link,
+        parent: &str,
+        selected: &Selected<'q>,
+    ) -> ServerResult<String> {
+        let scope = Scope::Related {
+            relation: &link.relation,
+            parent,
+            integration: match parent_target {
+                Target::Mirrored(_) => "integration_id",
+                Target::Plain(_) => "id",
+            },
+        };
+        connection::connection(self, link.target, &scope, selected)
+    }
+
+    /// `FROM … WHERE … ORDER BY …` of a relation.
+    pub(super) fn related_rows(&self, relation: &Relation, alias: &str, parent: &str) -> String {
+        let from = self.fill(relation.from, alias, parent);
+        let on = self.fill(relation.on, alias, parent);
+        if relation.order.is_empty() {
+            return format!("{from} WHERE {on}");
+        }
+        let order = self.fill(relation.order, alias, parent);
+        format!("{from} WHERE {on} ORDER BY {order}")
+    }
+
+    /// Puts aliases and the present moment into a fragment of a description.
+    pub(super) fn fill(&self, sql: &str, alias: &str, parent: &str) -> String {
+        sql.replace("{t}", alias)
+            .replace("{p}", parent)
+            .replace("{now}", &self.now)
+    }
+
+    /// The condition under which the viewer may see an integration, over the column that names it: the
+    /// first wall between tenants, part of every root.
+    pub(super) fn visible(&mut self, column: &str) -> String {
+        match &self.viewer.integrations {
+            None => "true".to_owned(),
+            Some(ids) => format!("{column} = ANY({}::text[])", self.statement.texts(ids.clone())),
+        }
+    }
+}
+
+/// Kombo's own form of a moment: UTC with milliseconds and `Z`; microseconds only where there are some.
+pub(super) fn iso(expression: &str) -> String {
+    format!(
+        "replace(to_char({expression} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), '000Z', 'Z')"
+    )
+}
+
+fn known_word(column: &str, values: &[(&str, &str)]) -> String {
+    let known: Vec<String> = values.iter().map(|(word, _)| format!("'{word}'")).collect();
+    format!(
+        "CASE WHEN {column} IN ({}) THEN {column} WHEN {column} IS NOT NULL THEN 'UNKNOWN' END",
+        known.join(", ")
+    )
+}
+
+fn node_id(target: Target, alias: &str) -> String {
+    let id = format!("{alias}.id");
+    let integration = format!("{alias}.integration_id");
+    match target {
+        Target::Mirrored(object) => ids::node_id_sql(object.name, &[&integration, &id]),
+        Target::Plain(shape) => ids::node_id_sql(shape.name, &[&id]),
+    }
+}
+
+/// SQL that makes a JSON object of members whose names are GraphQL names.
+pub(super) fn json_object<N: AsRef<str>>(members: &[(N, String)]) -> String {
+    let call = |members: &[(N, String)]| {
+        let arguments: Vec<String> = members
+            .iter()
+            .map(|(name, value)| format!("'{}', {value}", name.as_ref()))
+            .collect();
+        format!("json_build_object({})", arguments.join(", "))
+    };
+    if members.len() <= MEMBERS_PER_CALL {
+        return call(members);
+    }
+    // without its closing brace, a comma, without its opening brace …
+    let parts: Vec<String> = members.chunks(MEMBERS_PER_CALL).map(call).collect();
+    let last = parts.len() - 1;
+    let texts: Vec<String> = parts
+        .iter()
+        .enumerate()
+        .map(|(position, part)| match position {
+            0 => format!("left({part}::text, -1)"),
+            _ if position == last => format!("substr({part}::text, 2)"),
+            _ => format!("substr(left({part}::text, -1), 2)"),
+        })
+        .collect();
+    format!("({})::json", texts.join(" || ',' || "))
+}

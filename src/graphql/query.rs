@@ -1,0 +1,347 @@
+//! The query root: what can be asked first.
+
+use std::borrow::Cow;
+
+use async_graphql::registry::{MetaField, MetaTypeId, Registry};
+use async_graphql::resolver_utils::{ContainerType, resolve_container};
+use async_graphql::{
+    Context, ContextSelectionSet, Json, ObjectType, OutputType, Positioned, ServerResult, Value,
+};
+use chrono::{DateTime, Utc};
+
+use super::connection::{self, Scope};
+use super::errors::{self, Code};
+use super::ids;
+use super::plan::{Plan, Query};
+use super::select::{self, Selected};
+use super::status::{ENDPOINT_SYNC_STATUS, INTEGRATION, KomboEndpoint, SYNC_RUN, SyncMode};
+use super::{read, types};
+use crate::auth::Viewer;
+use crate::models;
+use crate::models::object::{Object, Target};
+
+/// The type `Query`. It has no fields of its own in Rust: [`roots`] lists them.
+pub(super) struct QueryRoot;
+
+/// A field of `Query`.
+struct Root {
+    field: MetaField,
+    reads: Reads,
+}
+
+/// What a root field reads.
+#[derive(Clone, Copy)]
+enum Reads {
+    /// Anything, by its opaque id.
+    Node,
+    /// A record, by Kombo's id.
+    Record(&'static Object),
+    /// A list of records or of what else has a root list.
+    Connection(Target),
+    /// An integration, by Kombo's id.
+    Integration,
+    /// Every endpoint's state.
+    SyncStatus,
+    /// A run, by its opaque id.
+    SyncRun,
+}
+
+fn roots() -> Vec<Root> {
+    let mut roots = vec![
+        root("node", "Node", "Anything, by its opaque id; null when it does not exist or you may not see it.", Reads::Node)
+            .with(types::argument("id", "ID!", None, "The opaque id.")),
+        root("integration", "Integration", "An integration, by Kombo's id.", Reads::Integration)
+            .with(types::argument("komboId", "ID!", None, "Kombo's integration id.")),
+        list("integrations", Target::Plain(&INTEGRATION), "All integrations, by Kombo's id."),
+    ];
+    for object in models::OBJECTS {
+        let by_id = format!("A `{}`, by Kombo's id, deleted or not; null when the mirror does not know it.", object.name);
+        let which = "The integration's Kombo id; needed only where several integrations use one id, else the first by id answers.";
+        roots.push(
+            root(object.singular, object.name, &by_id, Reads::Record(object))
+                .with(types::argument("komboId", "ID!", None, "Kombo's id."))
+                .with(types::argument("integrationKomboId", "ID", None, which)),
+        );
+        let all = format!("`{}` records of all integrations, by Kombo's id.", object.name);
+        roots.push(list(object.plural, Target::Mirrored(object), &all));
+    }
+    roots.push(
+        root("syncStatus", "[EndpointSyncStatus!]!", "How fresh each endpoint of each integration is.", Reads::SyncStatus)
+            .with(types::argument("integrationKomboId", "ID", None, "Only this integration; without it, every one that is not deleted.")),
+    );
+    roots.push(
+        root("syncRun", "SyncRun", "A sync run, by its opaque id.", Reads::SyncRun)
+            .with(types::argument("id", "ID!", None, "The opaque id.")),
+    );
+    roots.push(list("syncRuns", Target::Plain(&SYNC_RUN), "Sync runs, newest first."));
+    roots
+}
+
+fn root(name: &str, ty: &str, description: &str, reads: Reads) -> Root {
+    Root {
+        field: types::simple(name, ty, description),
+        reads,
+    }
+}
+
+fn list(name: &str, target: Target, description: &str) -> Root {
+    let ty = format!("{}Connection!", types::name(target));
+    let is_mirrored = matches!(target, Target::Mirrored(_));
+    types::connection_arguments(is_mirrored)
+        .into_iter()
+        .fold(root(name, &ty, description, Reads::Connection(target)), Root::with)
+}
+
+impl Root {
+    fn with(mut self, argument: async_graphql::registry::MetaInputValue) -> Self {
+        self.field.args.insert(argument.name.clone(), argument);
+        self
+    }
+}
+
+impl OutputType for QueryRoot {
+    fn type_name() -> Cow<'static, str> {
+        Cow::Borrowed("Query")
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        <DateTime<Utc> as OutputType>::create_type_info(registry);
+        <Json<serde_json::Value> as OutputType>::create_type_info(registry);
+        <KomboEndpoint as OutputType>::create_type_info(registry);
+        <SyncMode as OutputType>::create_type_info(registry);
+        types::register(registry);
+        registry.create_output_type::<Self, _>(MetaTypeId::Object, |_| {
+            let fields = roots().into_iter().map(|root| root.field);
+            types::object("Query", "What can be asked.", fields)
+        })
+    }
+
+    async fn resolve(
+        &self,
+        ctx: &ContextSelectionSet<'_>,
+        _field: &Positioned<async_graphql::parser::types::Field>,
+    ) -> ServerResult<Value> {
+        resolve_container(ctx, self).await
+    }
+}
+
+impl ObjectType for QueryRoot {}
+
+impl ContainerType for QueryRoot {
+    async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
+        let name = ctx.item.node.name.node.as_str();
+        let Some(root) = roots().into_iter().find(|root| root.field.name == name) else {
+            return Ok(None);
+        };
+        let statement = {
+            // mentions of one field under one name are one answer (section 5.3.2 of the specification)
+            let operation = &ctx.query_env.operation.node.selection_set.node;
+            let response_name = ctx.item.node.response_key().node.as_str();
+            let selected = select::fields(&ctx.query_env.fragments, &["Query"], &[operation])
+                .into_iter()
+                .find(|selected| selected.response_name == response_name);
+            let Some(selected) = selected else {
+                return Ok(None);
+            };
+            let viewer = ctx.data::<Viewer>().map_err(|error| error.into_server_error(ctx.item.pos))?;
+            let now = read::now(ctx);
+            statement(ctx, viewer, now, root.reads, &selected)?
+        };
+        match statement {
+            Some(statement) => read::answer(ctx, statement).await.map(Some),
+            None => Ok(Some(Value::Null)),
+        }
+    }
+}
+
+/// The statement that answers a root field; `None`: the answer is null without asking the database.
+fn statement<'q>(
+    query: &'q Query<'q>,
+    viewer: &'q Viewer,
+    now: DateTime<Utc>,
+    reads: Reads,
+    selected: &Selected<'q>,
+) -> ServerResult<Option<crate::db::Statement>> {
+    let mut plan = Plan::new(query, viewer, now);
+    let sql = match reads {
+        Reads::Connection(target) => {
+            Some(connection::connection(&mut plan, target, &Scope::All, selected)?)
+        }
+        Reads::Record(object) => {
+            let kombo_id = required(&plan, selected, "komboId")?;
+            let integration = plan.argument::<async_graphql::ID>(selected, "integrationKomboId")?;
+            let integration = integration.map(|id| id.0);
+            Some(record(&mut plan, object, &kombo_id, integration, selected)?)
+        }
+        Reads::Integration => {
+            let kombo_id = required(&plan, selected, "komboId")?;
+            Some(integration(&mut plan, &kombo_id, selected)?)
+        }
+        Reads::SyncStatus => Some(sync_status(&mut plan, selected)?),
+        Reads::SyncRun => {
+            let id = required(&plan, selected, "id")?;
+            match sync_run_id(&id) {
+                Some(id) => Some(sync_runs(&mut plan, &[id], selected)?),
+                None => None,
+            }
+        }
+        Reads::Node => node(&mut plan, selected)?,
+    };
+    Ok(sql.map(|sql| {
+        plan.statement.push(&format!("SELECT ({sql})::text AS answer"));
+        plan.statement
+    }))
+}
+
+fn required<'q>(plan: &Plan<'q>, selected: &Selected<'q>, name: &str) -> ServerResult<String> {
+    let value = plan.argument::<async_graphql::ID>(selected, name)?;
+    value
+        .map(|id| id.0)
+        .ok_or_else(|| plan.refuse(selected, format!("{name} is missing")))
+}
+
+fn record<'q>(
+    plan: &mut Plan<'q>,
+    object: &'static Object,
+    kombo_id: &str,
+    integration_id: Option<String>,
+    selected: &Selected<'q>,
+) -> ServerResult<String> {
+    let alias = plan.alias();
+    let json = plan.object(Target::Mirrored(object), &alias, &selected.below)?;
+    let visible = plan.visible("i.id");
+    let id = plan.statement.text(kombo_id);
+    let which = match integration_id {
+        Some(integration_id) => format!("i.id = {}", plan.statement.text(integration_id)),
+        None => "true".to_owned(),
+    };
+    // by key in each integration, since every index leads with integration_id
+    Ok(format!(
+        "SELECT {json} FROM integrations i CROSS JOIN LATERAL (SELECT r.* FROM {table} r \
+         WHERE r.integration_id = i.id AND r.id = {id} OFFSET 0) {alias} WHERE {visible} AND {which} ORDER BY i.id LIMIT 1",
+        table = object.table.name,
+    ))
+}
+
+fn integration<'q>(
+    plan: &mut Plan<'q>,
+    id: &str,
+    selected: &Selected<'q>,
+) -> ServerResult<String> {
+    let alias = plan.alias();
+    let json = plan.object(Target::Plain(&INTEGRATION), &alias, &selected.below)?;
+    let visible = plan.visible(&format!("{alias}.id"));
+    let id = plan.statement.text(id);
+    Ok(format!(
+        "SELECT {json} FROM integrations {alias} WHERE {alias}.id = {id} AND {visible}"
+    ))
+}
+
+fn sync_status<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<String> {
+    let alias = plan.alias();
+    let json = plan.object(Target::Plain(&ENDPOINT_SYNC_STATUS), &alias, &selected.below)?;
+    let visible = plan.visible("i.id");
+    let which = match plan.argument::<async_graphql::ID>(selected, "integrationKomboId")? {
+        Some(id) => format!("i.id = {}", plan.statement.text(id.0)),
+        None => "i.deleted_at IS NULL".to_owned(),
+    };
+    Ok(format!(
+        "SELECT coalesce(json_agg({json} ORDER BY {alias}.integration_id, {alias}.endpoint), '[]'::json) \
+         FROM endpoint_states {alias} JOIN integrations i ON i.id = {alias}.integration_id WHERE {visible} AND {which}"
+    ))
+}
+
+/// SQL of the first of some runs.
+fn sync_runs<'q>(
+    plan: &mut Plan<'q>,
+    ids: &[i64],
+    selected: &Selected<'q>,
+) -> ServerResult<String> {
+    let alias = plan.alias();
+    let json = plan.object(Target::Plain(&SYNC_RUN), &alias, &selected.below)?;
+    let visible = plan.visible(&format!("{alias}.integration_id"));
+    let ids = bigints(ids);
+    Ok(format!(
+        "SELECT {json} FROM sync_runs {alias} WHERE {alias}.id IN ({ids}) AND {visible} LIMIT 1"
+    ))
+}
+
+/// The statement that shows some runs as a list, in the order of their ids: what mutations answer with.
+pub(super) fn run_list<'q>(
+    query: &'q Query<'q>,
+    viewer: &'q Viewer,
+    now: DateTime<Utc>,
+    ids: &[i64],
+    sets: &[&'q async_graphql::parser::types::SelectionSet],
+) -> ServerResult<crate::db::Statement> {
+    let mut plan = Plan::new(query, viewer, now);
+    let alias = plan.alias();
+    let json = plan.object(Target::Plain(&SYNC_RUN), &alias, sets)?;
+    let ids = bigints(ids);
+    plan.statement.push(&format!(
+        "SELECT coalesce(json_agg({json} ORDER BY {alias}.id), '[]'::json)::text AS answer \
+         FROM sync_runs {alias} WHERE {alias}.id IN ({ids})"
+    ));
+    Ok(plan.statement)
+}
+
+/// Numbers are written into the text: no text of a request can hide in them.
+fn bigints(ids: &[i64]) -> String {
+    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    if ids.is_empty() {
+        "NULL".to_owned()
+    } else {
+        ids.join(", ")
+    }
+}
+
+fn sync_run_id(id: &str) -> Option<i64> {
+    let parts = ids::read_node_id(id, 1)?;
+    (parts[0] == SYNC_RUN.name).then(|| parts[1].parse().ok())?
+}
+
+fn node<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<Option<String>> {
+    let id = required(plan, selected, "id")?;
+    if let Some(run) = sync_run_id(&id) {
+        return sync_runs(plan, &[run], selected).map(Some);
+    }
+    if let Some(parts) = ids::read_node_id(&id, 1)
+        && parts[0] == INTEGRATION.name
+    {
+        return integration(plan, &parts[1], selected).map(Some);
+    }
+    let Some(parts) = ids::read_node_id(&id, 2) else {
+        let error = errors::error(Code::BadUserInput, "id is no id of this server");
+        return Err(error.into_server_error(selected.field.pos));
+    };
+    match types::mirrored(&parts[0]) {
+        Some(object) => {
+            let integration = Some(parts[1].clone());
+            record(plan, object, &parts[2], integration, selected).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// Keeps `MirroredRecord` in the schema: the library drops interfaces that no field returns.
+pub(super) struct Interfaces;
+
+impl OutputType for Interfaces {
+    fn type_name() -> Cow<'static, str> {
+        Cow::Borrowed("MirroredRecord")
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        types::add_interfaces(registry);
+        Self::qualified_type_name()
+    }
+
+    async fn resolve(
+        &self,
+        _ctx: &ContextSelectionSet<'_>,
+        _field: &Positioned<async_graphql::parser::types::Field>,
+    ) -> ServerResult<Value> {
+        Ok(Value::Null)
+    }
+}
+
