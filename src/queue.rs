@@ -523,6 +523,18 @@ fn error_of(failure: &Failure, now: DateTime<Utc>) -> ErrorColumns {
     )
 }
 
+/// Lets go of a run at its checkpoint: the next claim goes on.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn release(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<()> {
+    diesel::update(ours(run))
+        .set(sync_runs::lease_until.eq(None::<DateTime<Utc>>))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Gives an integration's postponed runs another try at once: Kombo has just told us that something moved.
 ///
 /// # Errors

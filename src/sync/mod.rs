@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
 use diesel_async::AsyncConnection as _;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::config::SyncSettings;
 use crate::db::Pool;
@@ -42,6 +42,8 @@ pub struct Engine {
     pub doorbell: Arc<Notify>,
     /// The present moment: the wall clock, or a test's.
     pub clock: fn() -> DateTime<Utc>,
+    /// Turns true when this process is to end: working runs go back to the queue.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// What a claimed run came to.
@@ -55,6 +57,8 @@ pub enum Ending {
     Failed,
     /// Another worker has it now.
     LeaseLost,
+    /// This process ends; any worker may go on at the checkpoint.
+    HandedBack,
 }
 
 impl Engine {
@@ -89,6 +93,7 @@ impl Engine {
         let outcome = tokio::select! {
             outcome = run::fetch_all(self, run) => outcome,
             lost = self.keep_lease(run) => return lost,
+            () = crate::serve::stopped(self.stop.clone()) => return self.hand_back(run).await,
         };
         match outcome {
             Ok(()) => Ok(Ending::Succeeded),
@@ -99,6 +104,12 @@ impl Engine {
                 Err(error).with_context(|| format!("storing sync run {}", run.id))
             }
         }
+    }
+
+    async fn hand_back(&self, run: &Run) -> anyhow::Result<Ending> {
+        let mut connection = self.pool.get().await?;
+        queue::release(&mut connection, run).await?;
+        Ok(Ending::HandedBack)
     }
 
     async fn keep_lease(&self, run: &Run) -> anyhow::Result<Ending> {

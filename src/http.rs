@@ -1,0 +1,268 @@
+//! All routes in one list, their limits, and how errors become answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_graphql::parser::types::OperationType;
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{RawQuery, State};
+use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use secrecy::SecretString;
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::auth::{self, Viewer};
+use crate::config::AuthSettings;
+use crate::graphql::Schema;
+use crate::inbox::Outcome;
+use crate::sync::Engine;
+use crate::{console, db, inbox, webhook};
+
+/// A GraphQL request's body beyond this is refused unread.
+const LARGEST_QUERY: usize = 1024 * 1024;
+
+/// A request beyond this is given up; GraphQL has a shorter limit of its own with a GraphQL error.
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// What every route may use.
+#[derive(Clone)]
+pub struct App {
+    /// The mirror and its engine.
+    pub engine: Engine,
+    /// The GraphQL API.
+    pub schema: Schema,
+    /// Who may ask.
+    pub auth: Arc<AuthSettings>,
+    /// Secrets that a webhook may be signed with.
+    pub webhook_secrets: Arc<Vec<SecretString>>,
+    /// Webhooks refused for their signature: all that is kept of them.
+    pub refused_webhooks: Arc<AtomicU64>,
+}
+
+/// The routes.
+#[must_use]
+pub fn routes(app: App) -> axum::Router {
+    axum::Router::new()
+        .route("/", get(|| async { Redirect::to("/graphiql") }))
+        .route("/graphql", post(graphql_post).get(graphql_get))
+        .route("/webhooks/kombo", post(receive_webhook))
+        .route("/healthz", get(|| async { Json(json!({ "status": "alive" })) }))
+        .route("/readyz", get(readiness))
+        .with_state(app)
+        .merge(console::routes())
+        .fallback(|| async { refuse(StatusCode::NOT_FOUND, "NOT_FOUND", "no such page") })
+        .layer(CatchPanicLayer::new())
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            REQUEST_LIMIT,
+        ))
+}
+
+/// An error of anything but GraphQL, as JSON.
+fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = json!({ "error": { "code": code, "message": message } });
+    (status, Json(body)).into_response()
+}
+
+async fn readiness(State(app): State<App>) -> Response {
+    match db::is_ready(&app.engine.pool).await {
+        Ok(true) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(false) => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "NOT_MIGRATED",
+            "the database lacks migrations of this version",
+        ),
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "the database does not answer");
+            refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "DATABASE_UNAVAILABLE",
+                "the database does not answer",
+            )
+        }
+    }
+}
+
+async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let Ok(body) = to_bytes(body, webhook::LARGEST_BODY).await else {
+        let message = format!("a webhook has at most {} bytes", webhook::LARGEST_BODY);
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
+    };
+    let signature = headers
+        .get(webhook::SIGNATURE_HEADER)
+        .and_then(|value| value.to_str().ok());
+    if !webhook::is_signed(&app.webhook_secrets, &body, signature) {
+        let refused = app.refused_webhooks.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::warn!(refused, "a webhook was refused: its signature is missing or wrong");
+        let message = "X-Kombo-Signature is missing or wrong";
+        return refuse(StatusCode::UNAUTHORIZED, "SIGNATURE_INVALID", message);
+    }
+    let event = match webhook::read_event(&body) {
+        Ok(event) => event,
+        Err(malformed) => {
+            tracing::warn!(reason = %malformed, "a signed webhook was refused");
+            return refuse(StatusCode::BAD_REQUEST, "MALFORMED", &malformed.to_string());
+        }
+    };
+    // Spawned, so that a sender that hangs up cannot stop a transaction in its middle.
+    let accepted = tokio::spawn(async move { accept(&app.engine, event).await }).await;
+    match accepted {
+        Ok(Ok(outcome)) => Json(json!({ "status": "accepted", "outcome": outcome.as_str() }))
+            .into_response(),
+        _ => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "NOT_STORED",
+            "the event could not be stored; send it again",
+        ),
+    }
+}
+
+async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome> {
+    let stored = async {
+        let mut connection = engine.pool.get().await?;
+        let now = (engine.clock)();
+        anyhow::Ok(inbox::accept(&mut connection, &event, now).await?)
+    };
+    let outcome = stored.await.inspect_err(|error| {
+        tracing::error!(event.id, error = format!("{error:#}"), "a webhook could not be stored");
+    })?;
+    tracing::info!(event.id, event.kind, outcome = outcome.as_str(), "webhook accepted");
+    engine.doorbell.notify_one();
+    Ok(outcome)
+}
+
+async fn graphql_post(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let viewer = match viewer(&app, &headers) {
+        Ok(viewer) => viewer,
+        Err(refused) => return *refused,
+    };
+    // Only a type that no plain HTML form can send: another site's page cannot make a viewer's browser post.
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !content_type.is_some_and(|text| media_type(text) == "application/json") {
+        return graphql_error(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "BAD_USER_INPUT",
+            "Content-Type must be application/json",
+        );
+    }
+    let Ok(body) = to_bytes(body, LARGEST_QUERY).await else {
+        let message = format!("a request has at most {LARGEST_QUERY} bytes");
+        return graphql_error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
+    };
+    match serde_json::from_slice::<async_graphql::Request>(&body) {
+        Ok(request) => execute(&app, request, viewer, &headers).await,
+        Err(_) => graphql_error(
+            StatusCode::BAD_REQUEST,
+            "BAD_USER_INPUT",
+            "the body must be a JSON object with query, and optionally variables and operationName",
+        ),
+    }
+}
+
+async fn graphql_get(
+    State(app): State<App>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let viewer = match viewer(&app, &headers) {
+        Ok(viewer) => viewer,
+        Err(refused) => return *refused,
+    };
+    let request = async_graphql::http::parse_query_string(&query.unwrap_or_default());
+    let Ok(mut request) = request else {
+        return graphql_error(
+            StatusCode::BAD_REQUEST,
+            "BAD_USER_INPUT",
+            "the query string must have query, and optionally variables (JSON) and operationName",
+        );
+    };
+    if changes_something(&mut request) {
+        let mut refused = graphql_error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "BAD_USER_INPUT",
+            "only queries are allowed by GET; send mutations by POST",
+        );
+        refused
+            .headers_mut()
+            .insert(ALLOW, axum::http::HeaderValue::from_static("POST"));
+        return refused;
+    }
+    execute(&app, request, viewer, &headers).await
+}
+
+/// Whether the operation that would run is no query; one that cannot be found is left to execution.
+fn changes_something(request: &mut async_graphql::Request) -> bool {
+    let name = request.operation_name.clone();
+    let Ok(document) = request.parsed_query() else {
+        return false;
+    };
+    document.operations.iter().any(|(known, operation)| {
+        let chosen = name.is_none() || known.map(|known| known.as_str()) == name.as_deref();
+        chosen && operation.node.ty != OperationType::Query
+    })
+}
+
+fn viewer(app: &App, headers: &HeaderMap) -> Result<Viewer, Box<Response>> {
+    let authorization = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    auth::viewer(&app.auth, authorization).ok_or_else(|| {
+        let message = "send a valid token as Authorization: Bearer …";
+        let mut refused = graphql_error(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message);
+        refused
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
+        Box::new(refused)
+    })
+}
+
+const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
+
+async fn execute(
+    app: &App,
+    request: async_graphql::Request,
+    viewer: Viewer,
+    headers: &HeaderMap,
+) -> Response {
+    let response = app.schema.execute(request, viewer).await;
+    let modern = headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.split(',').any(|one| media_type(one) == GRAPHQL_RESPONSE));
+    // By the GraphQL-over-HTTP specification an answer without data is 400 in the newer media type and
+    // 200 in the older one, whose clients take other statuses for a broken connection.
+    let has_data = response.data != async_graphql::Value::Null || response.errors.is_empty();
+    let status = if modern && !has_data {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    let content_type = if modern {
+        "application/graphql-response+json; charset=utf-8"
+    } else {
+        "application/json; charset=utf-8"
+    };
+    match serde_json::to_vec(&response) {
+        Ok(body) => (status, [(CONTENT_TYPE, content_type)], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            graphql_error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")
+        }
+    }
+}
+
+fn graphql_error(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
+    (status, Json(body)).into_response()
+}
+
+/// A media type without its parameters.
+fn media_type(text: &str) -> &str {
+    text.split(';').next().unwrap_or_default().trim()
+}

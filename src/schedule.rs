@@ -1,0 +1,69 @@
+//! Enqueues what nobody announced: first loads, periodic full fetches, catch-up deltas (rule 15).
+//!
+//! Due times live in Postgres, so any replica may look, and a look that finds nothing new changes nothing.
+
+use chrono::{DateTime, Utc};
+use diesel::result::QueryResult;
+use diesel::sql_types::Text;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::db::Statement;
+use crate::models::{self, Mode};
+use crate::queue::{self, Request, Trigger};
+
+#[derive(diesel::QueryableByName)]
+struct Due {
+    #[diesel(sql_type = Text)]
+    integration_id: String,
+    #[diesel(sql_type = Text)]
+    endpoint: String,
+    #[diesel(sql_type = Text)]
+    trigger: String,
+}
+
+/// Enqueues every fetch that is due and has no open run; returns how many.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn tick(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
+    let due = due(connection, now).await?;
+    let mut enqueued = 0;
+    // in the order of a first load: owners before the rows that refer to them
+    for endpoint in models::ALL {
+        for due in due.iter().filter(|due| due.endpoint == endpoint.name) {
+            let (trigger, mode) = match due.trigger.as_str() {
+                "INITIAL" => (Trigger::Initial, Mode::Full),
+                "SCHEDULE" => (Trigger::Schedule, Mode::Full),
+                _ => (Trigger::CatchUp, Mode::Delta),
+            };
+            let request = Request {
+                integration_id: &due.integration_id,
+                endpoint,
+                mode,
+                trigger,
+                reason: json!({ "due": trigger.as_str() }),
+                requested_by: None,
+            };
+            queue::enqueue(connection, &request, now).await?;
+            enqueued += 1;
+        }
+    }
+    Ok(enqueued)
+}
+
+async fn due(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryResult<Vec<Due>> {
+    let mut statement = Statement::fixed();
+    let now = statement.time(Some(now));
+    statement.push(&format!(
+        "SELECT s.integration_id, s.endpoint, CASE WHEN s.watermark IS NULL THEN 'INITIAL' \
+           WHEN s.next_full_fetch_at <= {now} THEN 'SCHEDULE' ELSE 'CATCH_UP' END AS trigger \
+         FROM endpoint_states s JOIN integrations i ON i.id = s.integration_id \
+         WHERE i.deleted_at IS NULL AND NOT i.paused AND (s.retry_at IS NULL OR s.retry_at <= {now}) \
+           AND (s.watermark IS NULL OR s.next_full_fetch_at <= {now} OR s.next_catch_up_at <= {now}) \
+           AND NOT EXISTS (SELECT FROM sync_runs r WHERE r.integration_id = s.integration_id \
+             AND r.endpoint = s.endpoint AND r.status IN ('QUEUED', 'RUNNING')) \
+         ORDER BY s.integration_id"
+    ));
+    statement.get_results(connection).await
+}

@@ -1,0 +1,155 @@
+//! A server put together: database, workers, schedule and HTTP, started by name and stopped in order.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::config::Settings;
+use crate::graphql::Schema;
+use crate::http::{self, App};
+use crate::integrations::Details;
+use crate::kombo::Client;
+use crate::queue::Appetite;
+use crate::sync::Engine;
+use crate::{clock, db, integrations, schedule};
+
+/// Tells every part when to stop.
+pub type Stop = watch::Receiver<bool>;
+
+/// Resolves when it is time to stop.
+pub async fn stopped(mut stop: Stop) {
+    // an error means that nobody is left who could ask to go on
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Opens the database, brings its schema up to date and registers the integrations of the settings.
+///
+/// # Errors
+/// The database cannot be reached or migrated.
+pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> {
+    let pool = db::pool(&settings.database_url, settings.database_pool_size)?;
+    let applied = db::migrate(&pool).await?;
+    tracing::info!(applied, "the database schema is up to date");
+    let mut connection = pool.get().await?;
+    let now = clock::now();
+    let mut ids = integrations::live_ids(&mut connection).await?;
+    ids.extend(settings.integration_ids.iter().cloned());
+    for id in &ids {
+        // known ones too: a newer version may bring a new endpoint
+        integrations::register(&mut connection, id, &Details::default(), now).await?;
+    }
+    drop(connection);
+    Ok(Engine {
+        pool,
+        kombo: Arc::new(Client::new(settings.kombo.clone())?),
+        settings: Arc::new(settings.sync.clone()),
+        doorbell: Arc::new(Notify::new()),
+        clock: clock::now,
+        stop,
+    })
+}
+
+/// Serves until `stop`, then lets requests end and hands working runs back to the queue.
+///
+/// # Errors
+/// A part of the server ended by itself; it is named.
+pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
+    let engine = prepare(&settings, stop.clone()).await?;
+    let app = App {
+        schema: Schema::new(Some(engine.clone())),
+        engine: engine.clone(),
+        auth: Arc::new(settings.auth.clone()),
+        webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
+        refused_webhooks: Arc::new(AtomicU64::new(0)),
+    };
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "listening");
+    let mut parts = JoinSet::new();
+    let routes = http::routes(app);
+    let until = stopped(stop.clone());
+    parts.spawn(named("http", async move {
+        axum::serve(listener, routes)
+            .with_graceful_shutdown(until)
+            .await
+            .context("serving HTTP")
+    }));
+    for number in 0..settings.sync.workers {
+        // where there are several, the first leaves full fetches to the others
+        let appetite = if number == 0 && settings.sync.workers > 1 {
+            Appetite::Deltas
+        } else {
+            Appetite::Anything
+        };
+        parts.spawn(named("worker", work(engine.clone(), appetite)));
+    }
+    parts.spawn(named("schedule", keep_schedule(engine)));
+    while let Some(ended) = parts.join_next().await {
+        let (name, result) = ended.context("a part of the server panicked")?;
+        result.with_context(|| format!("the part {name} failed"))?;
+        if !*stop.borrow() {
+            anyhow::bail!("the part {name} ended by itself");
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn named<T>(name: &'static str, part: impl Future<Output = T>) -> (&'static str, T) {
+    (name, part.await)
+}
+
+/// Takes runs as long as there are any, then waits for the doorbell or looks again after a while.
+async fn work(engine: Engine, appetite: Appetite) -> anyhow::Result<()> {
+    while !*engine.stop.borrow() {
+        match engine.work_once(appetite).await {
+            // there may be more: wake a colleague
+            Ok(Some(_)) => engine.doorbell.notify_one(),
+            Ok(None) => rest(&engine).await,
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "a sync worker was stopped by an error");
+                rest(&engine).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn rest(engine: &Engine) {
+    tokio::select! {
+        () = engine.doorbell.notified() => {}
+        () = tokio::time::sleep(engine.settings.poll) => {}
+        () = stopped(engine.stop.clone()) => {}
+    }
+}
+
+async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
+    while !*engine.stop.borrow() {
+        if let Err(error) = look_at_schedule(&engine).await {
+            tracing::error!(error = format!("{error:#}"), "the schedule could not be read");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(engine.settings.poll) => {}
+            () = stopped(engine.stop.clone()) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn look_at_schedule(engine: &Engine) -> anyhow::Result<()> {
+    let enqueued = {
+        let mut connection = engine.pool.get().await?;
+        schedule::tick(&mut connection, (engine.clock)()).await?
+    };
+    if enqueued > 0 {
+        engine.doorbell.notify_one();
+    }
+    tokio::select! {
+        refreshed = engine.refresh_integrations() => refreshed.map(|_| ()),
+        () = stopped(engine.stop.clone()) => Ok(()),
+    }
+}
