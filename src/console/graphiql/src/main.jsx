@@ -1,0 +1,77 @@
+// GraphiQL against this server. A new token makes a new fetcher, which makes GraphiQL read the schema again.
+import "graphiql/setup-workers/vite";
+import "graphiql/style.css";
+import "../../plain/token.css";
+import "./page.css";
+import { useEffect, useState } from "react";
+import { createRoot } from "react-dom/client";
+import { GraphiQL } from "graphiql";
+import { createGraphiQLFetcher } from "@graphiql/toolkit";
+import { createClient } from "graphql-ws";
+import { authorization, fetchWithToken, onTokenChange, unauthorized } from "../../plain/token.js";
+
+const FIRST_QUERY = `# Ask with Ctrl+Enter (⌘+Enter); Ctrl+Space offers what the schema has at the cursor.
+# The book on the left lists every type; a token goes into the bar above.
+{
+  integrations(first: 5) {
+    nodes {
+      komboId
+      tool
+    }
+  }
+}
+
+# How to go on, each in a tab of its own (+):
+#
+# How fresh is the mirror?
+#   { syncStatus { endpoint lastSuccessAt } }
+#
+# Somebody's courses, page by page:
+#   { users(first: 20) { nodes { komboId workEmail } pageInfo { hasNextPage endCursor } } }
+#
+# What changes, as it happens:
+#   subscription { syncRunUpdated { id } }
+`;
+
+// The server's close codes for a token that is missing or refused (graphql-transport-ws).
+const REFUSED_CLOSE_CODES = [4401, 4403];
+
+function connect() {
+  const url = new URL("/graphql/ws", location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  return createClient({
+    url: url.href,
+    connectionParams: authorization,
+    on: { closed: (event) => REFUSED_CLOSE_CODES.includes(event.code) && unauthorized() },
+  });
+}
+
+function newConnection() {
+  const wsClient = connect();
+  const fetcher = createGraphiQLFetcher({
+    url: "/graphql",
+    fetch: fetchWithToken,
+    wsClient,
+    enableIncrementalDelivery: false,
+  });
+  return { wsClient, fetcher };
+}
+
+function Page() {
+  const [connection, setConnection] = useState(newConnection);
+  useEffect(() => onTokenChange(() => setConnection(newConnection())), []);
+  // The socket of the old token ends with it.
+  useEffect(() => () => connection.wsClient.dispose(), [connection]);
+  // No headers editor: its text ends up in localStorage with the history, and the bar is the one place for the token.
+  return (
+    <GraphiQL
+      fetcher={connection.fetcher}
+      defaultQuery={FIRST_QUERY}
+      isHeadersEditorEnabled={false}
+      shouldPersistHeaders={false}
+      showPersistHeadersSettings={false}
+    />
+  );
+}
+
+createRoot(document.getElementById("graphiql")).render(<Page />);
