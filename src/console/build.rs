@@ -37,7 +37,7 @@ const SOURCES: &[&str] = &[
 const NPM_CI_LIMIT: Duration = Duration::from_secs(180);
 /// vite needs 3 seconds on two idle cores.
 const VITE_LIMIT: Duration = Duration::from_secs(120);
-/// A wrong path or a dead pipe shall not make a busy loop.
+/// How often a running npm is looked at; short against its seconds.
 const POLL: Duration = Duration::from_millis(50);
 
 fn main() {

@@ -7,11 +7,14 @@ import { useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { GraphiQL } from "graphiql";
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
+import { parse } from "graphql";
 import { createClient } from "graphql-ws";
 import { authorization, fetchWithToken, onTokenChange, unauthorized } from "../../plain/token.js";
 
-const FIRST_QUERY = `# Ask with Ctrl+Enter (⌘+Enter); Ctrl+Space offers what the schema has at the cursor.
-# The book on the left lists every type; a token goes into the bar above.
+const FIRST_QUERY = `# Ctrl+Enter (⌘+Enter) asks.
+# Ctrl+Space offers what fits at the cursor.
+# The book on the left lists every type.
+# The token goes into the bar above.
 {
   integrations(first: 5) {
     nodes {
@@ -26,11 +29,13 @@ const FIRST_QUERY = `# Ask with Ctrl+Enter (⌘+Enter); Ctrl+Space offers what t
 # How fresh is the mirror?
 #   { syncStatus { endpoint lastSuccessAt } }
 #
-# Somebody's courses, page by page:
-#   { users(first: 20) { nodes { komboId workEmail } pageInfo { hasNextPage endCursor } } }
+# The users, page by page (after: endCursor):
+#   { users(first: 20) {
+#       nodes { komboId workEmail }
+#       pageInfo { hasNextPage endCursor } } }
 #
-# What changes, as it happens:
-#   subscription { syncRunUpdated { id } }
+# What the mirror does, as it happens:
+#   subscription { syncRunUpdated { id status } }
 `;
 
 // The server's close codes for a token that is missing or refused (graphql-transport-ws).
@@ -48,13 +53,24 @@ function connect() {
 
 function newConnection() {
   const wsClient = connect();
-  const fetcher = createGraphiQLFetcher({
+  const send = createGraphiQLFetcher({
     url: "/graphql",
     fetch: fetchWithToken,
     wsClient,
     enableIncrementalDelivery: false,
   });
-  return { wsClient, fetcher };
+  return { wsClient, fetcher: (request, options) => send(request, { ...options, documentAST: read(request.query) }) };
+}
+
+// What is asked decides between HTTP and WebSocket. GraphiQL's own reading lags behind the editor: a subscription that
+// is run right after typing would go over HTTP.
+function read(query) {
+  try {
+    return parse(query);
+  } catch {
+    // The server says better what is wrong with it.
+    return undefined;
+  }
 }
 
 function Page() {
