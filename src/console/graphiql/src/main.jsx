@@ -38,8 +38,9 @@ const FIRST_QUERY = `# Ctrl+Enter (⌘+Enter) asks.
 #   subscription { syncRunUpdated { id status } }
 `;
 
-// The server's close codes for a token that is missing or refused (graphql-transport-ws).
+// The close codes of graphql-transport-ws for a token that is missing or refused.
 const REFUSED_CLOSE_CODES = [4401, 4403];
+const isRefusal = (event) => REFUSED_CLOSE_CODES.includes(event?.code);
 
 function connect() {
   const url = new URL("/graphql/ws", location.href);
@@ -47,7 +48,9 @@ function connect() {
   return createClient({
     url: url.href,
     connectionParams: authorization,
-    on: { closed: (event) => REFUSED_CLOSE_CODES.includes(event.code) && unauthorized() },
+    // graphql-ws would try a refused token five more times before it says so.
+    shouldRetry: (event) => event instanceof CloseEvent && !isRefusal(event),
+    on: { closed: (event) => isRefusal(event) && unauthorized() },
   });
 }
 
