@@ -4,7 +4,18 @@
 //! never sees two different moments. Only the edges (HTTP handlers, worker and schedule loops, the
 //! simulator's movable clock) may call [`now`].
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SubsecRound, Utc};
+
+/// Where a long-lived part reads the present moment: [`wall`], or a clock that a test moves.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// The wall clock as a [`Clock`].
+#[must_use]
+pub fn wall() -> Clock {
+    Arc::new(now)
+}
 
 /// The present moment in UTC, cut to milliseconds.
 ///

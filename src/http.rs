@@ -52,7 +52,10 @@ pub fn routes(app: App) -> axum::Router {
         .route("/", get(|| async { Redirect::to("/graphiql") }))
         .route("/graphql", post(graphql_post).get(graphql_get))
         .route("/webhooks/kombo", post(receive_webhook))
-        .route("/healthz", get(|| async { Json(json!({ "status": "alive" })) }))
+        .route(
+            "/healthz",
+            get(|| async { Json(json!({ "status": "alive" })) }),
+        )
         .route("/readyz", get(readiness))
         .with_state(app)
         .merge(console::routes())
@@ -99,7 +102,10 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
         .and_then(|value| value.to_str().ok());
     if !webhook::is_signed(&app.webhook_secrets, &body, signature) {
         let refused = app.refused_webhooks.fetch_add(1, Ordering::Relaxed) + 1;
-        tracing::warn!(refused, "a webhook was refused: its signature is missing or wrong");
+        tracing::warn!(
+            refused,
+            "a webhook was refused: its signature is missing or wrong"
+        );
         let message = "X-Kombo-Signature is missing or wrong";
         return refuse(StatusCode::UNAUTHORIZED, "SIGNATURE_INVALID", message);
     }
@@ -113,8 +119,9 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
     // Spawned, so that a sender that hangs up cannot stop a transaction in its middle.
     let accepted = tokio::spawn(async move { accept(&app.engine, event).await }).await;
     match accepted {
-        Ok(Ok(outcome)) => Json(json!({ "status": "accepted", "outcome": outcome.as_str() }))
-            .into_response(),
+        Ok(Ok(outcome)) => {
+            Json(json!({ "status": "accepted", "outcome": outcome.as_str() })).into_response()
+        }
         _ => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "NOT_STORED",
@@ -130,9 +137,18 @@ async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome>
         anyhow::Ok(inbox::accept(&mut connection, &event, now).await?)
     };
     let outcome = stored.await.inspect_err(|error| {
-        tracing::error!(event.id, error = format!("{error:#}"), "a webhook could not be stored");
+        tracing::error!(
+            event.id,
+            error = format!("{error:#}"),
+            "a webhook could not be stored"
+        );
     })?;
-    tracing::info!(event.id, event.kind, outcome = outcome.as_str(), "webhook accepted");
+    tracing::info!(
+        event.id,
+        event.kind,
+        outcome = outcome.as_str(),
+        "webhook accepted"
+    );
     engine.doorbell.notify_one();
     Ok(outcome)
 }
@@ -143,7 +159,9 @@ async fn graphql_post(State(app): State<App>, headers: HeaderMap, body: Body) ->
         Err(refused) => return *refused,
     };
     // Only a type that no plain HTML form can send: another site's page cannot make a viewer's browser post.
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     if !content_type.is_some_and(|text| media_type(text) == "application/json") {
         return graphql_error(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -215,9 +233,10 @@ fn viewer(app: &App, headers: &HeaderMap) -> Result<Viewer, Box<Response>> {
     auth::viewer(&app.auth, authorization).ok_or_else(|| {
         let message = "send a valid token as Authorization: Bearer …";
         let mut refused = graphql_error(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message);
-        refused
-            .headers_mut()
-            .insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
+        refused.headers_mut().insert(
+            WWW_AUTHENTICATE,
+            axum::http::HeaderValue::from_static("Bearer"),
+        );
         Box::new(refused)
     })
 }
@@ -234,7 +253,11 @@ async fn execute(
     let modern = headers
         .get(ACCEPT)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|accept| accept.split(',').any(|one| media_type(one) == GRAPHQL_RESPONSE));
+        .is_some_and(|accept| {
+            accept
+                .split(',')
+                .any(|one| media_type(one) == GRAPHQL_RESPONSE)
+        });
     // By the GraphQL-over-HTTP specification an answer without data is 400 in the newer media type and
     // 200 in the older one, whose clients take other statuses for a broken connection.
     let has_data = response.data != async_graphql::Value::Null || response.errors.is_empty();
@@ -252,7 +275,11 @@ async fn execute(
         Ok(body) => (status, [(CONTENT_TYPE, content_type)], body).into_response(),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
-            graphql_error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")
+            graphql_error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "INTERNAL",
+                "internal error",
+            )
         }
     }
 }

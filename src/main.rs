@@ -1,3 +1,97 @@
-//! The command line.
+//! The command line. It reads settings, starts one thing, reports how it ended, and holds no other logic.
 
-fn main() {}
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kombo_mirror::config::{LogFormat, RawSettings, Settings, log_format};
+use kombo_mirror::demo::{self, DemoOptions};
+use kombo_mirror::graphql::Schema;
+use kombo_mirror::simulator::command::{self, SimulateOptions};
+use kombo_mirror::{db, serve};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log, for instance info or kombo_mirror=debug
+    #[arg(long, env = "RUST_LOG", global = true, default_value = "info")]
+    log: String,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve: receive webhooks, keep the mirror fresh, answer GraphQL
+    Serve(Box<RawSettings>),
+    /// Bring the database schema up to date and end
+    Migrate(Box<RawSettings>),
+    /// Try it: a private Postgres, a simulated Kombo and the server, with nothing to set up
+    Demo(DemoOptions),
+    /// Simulate Kombo
+    Simulate(SimulateOptions),
+    /// Print the GraphQL schema
+    Schema,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = match &cli.command {
+        Command::Serve(raw) | Command::Migrate(raw) => log_format(raw),
+        _ => LogFormat::Text,
+    };
+    start_log(&cli.log, format);
+    match run(cli.command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(raw) => match Settings::check(&raw) {
+            Ok(settings) => {
+                let listener = serve::bind(settings.listen_addr).await?;
+                serve::run(settings, listener, serve::stop_on_signal()?).await?;
+            }
+            Err(problems) => return Ok(refuse(&problems)),
+        },
+        Command::Migrate(raw) => match Settings::check_database_url(&raw) {
+            Ok(url) => {
+                let applied = db::migrate(&db::pool(&url, 1)?).await?;
+                println!("{applied} migrations applied");
+            }
+            Err(problems) => return Ok(refuse(&problems)),
+        },
+        Command::Demo(options) => demo::run(options, serve::stop_on_signal()?).await?,
+        Command::Simulate(options) => command::run(options, serve::stop_on_signal()?).await?,
+        Command::Schema => print!("{}", Schema::new(None).sdl()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names every wrong setting at once; 2 is what a wrong command line ends with, too.
+fn refuse(problems: &[String]) -> ExitCode {
+    eprintln!("error: the settings are not usable:");
+    for problem in problems {
+        eprintln!("  {problem}");
+    }
+    ExitCode::from(2)
+}
+
+fn start_log(filter: &str, format: LogFormat) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

@@ -1,6 +1,7 @@
 //! A server put together: database, workers, schedule and HTTP, started by name and stopped in order.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -27,6 +28,43 @@ pub async fn stopped(mut stop: Stop) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// A [`Stop`] that turns true on Ctrl-C and on SIGTERM.
+///
+/// # Errors
+/// The process cannot listen for signals.
+pub fn stop_on_signal() -> anyhow::Result<Stop> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (sender, stop) = watch::channel(false);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        sender.send_replace(true);
+        // keeps the channel open: a closed one would look like a wish to stop, too
+        std::future::pending::<()>().await;
+    });
+    Ok(stop)
+}
+
+/// Listens.
+///
+/// # Errors
+/// One sentence with the remedy, for instance when the port is in use.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let reason = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "it is in use by another program".to_owned(),
+            _ => error.to_string(),
+        };
+        anyhow::anyhow!(
+            "cannot listen on {address}: {reason}; choose another with --listen-addr or LISTEN_ADDR"
+        )
+    })
+}
+
 /// Opens the database, brings its schema up to date and registers the integrations of the settings.
 ///
 /// # Errors
@@ -49,7 +87,7 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
         kombo: Arc::new(Client::new(settings.kombo.clone())?),
         settings: Arc::new(settings.sync.clone()),
         doorbell: Arc::new(Notify::new()),
-        clock: clock::now,
+        clock: clock::wall(),
         stop,
     })
 }
@@ -111,7 +149,10 @@ async fn work(engine: Engine, appetite: Appetite) -> anyhow::Result<()> {
             Ok(Some(_)) => engine.doorbell.notify_one(),
             Ok(None) => rest(&engine).await,
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "a sync worker was stopped by an error");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "a sync worker was stopped by an error"
+                );
                 rest(&engine).await;
             }
         }
@@ -130,7 +171,10 @@ async fn rest(engine: &Engine) {
 async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
         if let Err(error) = look_at_schedule(&engine).await {
-            tracing::error!(error = format!("{error:#}"), "the schedule could not be read");
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the schedule could not be read"
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(engine.settings.poll) => {}

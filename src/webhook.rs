@@ -29,11 +29,10 @@ pub fn is_signed(secrets: &[SecretString], body: &[u8], signature: Option<&str>)
         return false;
     };
     secrets.iter().any(|secret| {
-        Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
-            .is_ok_and(|mut mac| {
-                mac.update(body);
-                mac.verify_slice(&signature).is_ok()
-            })
+        Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).is_ok_and(|mut mac| {
+            mac.update(body);
+            mac.verify_slice(&signature).is_ok()
+        })
     })
 }
 
@@ -117,8 +116,7 @@ fn details(data: &Map<String, Value>, tool: &str, category: &str) -> Details {
 }
 
 fn changed_models(data: &Map<String, Value>) -> Result<Vec<String>, Malformed> {
-    const SHAPE: Malformed =
-        Malformed("data.changed_models must be a list of objects with a name");
+    const SHAPE: Malformed = Malformed("data.changed_models must be a list of objects with a name");
     data.get("changed_models")
         .and_then(Value::as_array)
         .ok_or(SHAPE)?
@@ -176,7 +174,10 @@ mod tests {
         indented.push_str("    \"changed_models\": [\n      {\n        \"name\": \"lms_courses\"\n      },\n      {\n        \"name\": \"lms_join_revisions_skills\"\n      }\n    ]\n  }\n}");
         assert_eq!(indented.len(), 346);
         assert_eq!(serde_json::from_str::<Value>(&indented).unwrap(), value);
-        assert!(signed(&indented, "wEAcR51YAxL_p3bpP8qyQfa3wm_QFcJgMxGLqBqAkjs"));
+        assert!(signed(
+            &indented,
+            "wEAcR51YAxL_p3bpP8qyQfa3wm_QFcJgMxGLqBqAkjs"
+        ));
         assert!(!signed(&indented, COMPACT_SIGNATURE));
     }
 
@@ -211,14 +212,21 @@ mod tests {
     #[test]
     fn any_secret_of_a_rotation_is_accepted() {
         let rotating = ["new".into(), SECRET.into()];
-        assert!(is_signed(&rotating, COMPACT.as_bytes(), Some(COMPACT_SIGNATURE)));
+        assert!(is_signed(
+            &rotating,
+            COMPACT.as_bytes(),
+            Some(COMPACT_SIGNATURE)
+        ));
     }
 
     #[test]
     fn a_data_changed_event_is_read() {
         let event = read_event(COMPACT.as_bytes()).unwrap();
         assert_eq!(event.id, "Cbfk5sHtDxrSrJBRjsDtbaN9");
-        let Content::DataChanged { models, details, .. } = event.content else {
+        let Content::DataChanged {
+            models, details, ..
+        } = event.content
+        else {
             panic!("{event:?}");
         };
         assert_eq!(models, ["lms_courses", "lms_join_revisions_skills"]);

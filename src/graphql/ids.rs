@@ -9,9 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// SQL that encodes a text expression as base64url without padding, as [`decode`] reads it. Postgres breaks
 /// base64 into lines; `translate` drops the breaks with the padding.
 pub(super) fn encode_sql(expression: &str) -> String {
-    format!(
-        "translate(encode(convert_to({expression}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
-    )
+    format!("translate(encode(convert_to({expression}, 'UTF8'), 'base64'), E'+/=\\n', '-_')")
 }
 
 fn decode(text: &str) -> Option<String> {
@@ -83,7 +81,11 @@ mod tests {
         let id = encoded("User\nsandbox:1\na\nb");
         assert_eq!(
             read_node_id(&id, 2),
-            Some(vec!["User".to_owned(), "sandbox:1".to_owned(), "a\nb".to_owned()])
+            Some(vec![
+                "User".to_owned(),
+                "sandbox:1".to_owned(),
+                "a\nb".to_owned()
+            ])
         );
     }
 

@@ -39,10 +39,9 @@ impl Schema {
     /// The schema over an engine; without one it can only describe itself.
     #[must_use]
     pub fn new(engine: Option<Engine>) -> Self {
-        let mut builder =
-            async_graphql::Schema::build(QueryRoot, MutationRoot, EmptySubscription)
-                .register_output_type::<Interfaces>()
-                .limit_depth(DEEPEST_QUERY);
+        let mut builder = async_graphql::Schema::build(QueryRoot, MutationRoot, EmptySubscription)
+            .register_output_type::<Interfaces>()
+            .limit_depth(DEEPEST_QUERY);
         if let Some(engine) = engine {
             builder = builder.data(engine);
         }

@@ -56,7 +56,10 @@ impl MutationRoot {
     ) -> Result<TriggerResyncPayload> {
         let viewer = ctx.data::<Viewer>()?;
         if viewer.scope != Scope::Admin {
-            return Err(errors::error(Code::Forbidden, "this needs a token with the admin scope"));
+            return Err(errors::error(
+                Code::Forbidden,
+                "this needs a token with the admin scope",
+            ));
         }
         let engine = ctx.data::<Engine>()?;
         let now = (engine.clock)();
@@ -161,7 +164,13 @@ impl OutputType for SyncRuns {
             let viewer = query
                 .data::<Viewer>()
                 .map_err(|error| error.into_server_error(field.pos))?;
-            run_list(&query, viewer, read::now(&query), &self.0, &[&ctx.item.node])?
+            run_list(
+                &query,
+                viewer,
+                read::now(&query),
+                &self.0,
+                &[&ctx.item.node],
+            )?
         };
         read::answer(&query, statement).await
     }

@@ -25,7 +25,8 @@ use crate::models::object::{Field, Kind, Link, Relation, Target};
 const MEMBERS_PER_CALL: usize = 45;
 
 /// Any position in the query: what a plan needs of it is the document around it.
-pub(super) type Query<'q> = ContextBase<'q, &'q async_graphql::Positioned<async_graphql::parser::types::Field>>;
+pub(super) type Query<'q> =
+    ContextBase<'q, &'q async_graphql::Positioned<async_graphql::parser::types::Field>>;
 
 /// A statement in the making.
 pub(super) struct Plan<'q> {
@@ -196,7 +197,10 @@ impl<'q> Plan<'q> {
     pub(super) fn visible(&mut self, column: &str) -> String {
         match &self.viewer.integrations {
             None => "true".to_owned(),
-            Some(ids) => format!("{column} = ANY({}::text[])", self.statement.texts(ids.clone())),
+            Some(ids) => format!(
+                "{column} = ANY({}::text[])",
+                self.statement.texts(ids.clone())
+            ),
         }
     }
 }

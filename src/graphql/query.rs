@@ -48,32 +48,76 @@ enum Reads {
 
 fn roots() -> Vec<Root> {
     let mut roots = vec![
-        root("node", "Node", "Anything, by its opaque id; null when it does not exist or you may not see it.", Reads::Node)
-            .with(types::argument("id", "ID!", None, "The opaque id.")),
-        root("integration", "Integration", "An integration, by Kombo's id.", Reads::Integration)
-            .with(types::argument("komboId", "ID!", None, "Kombo's integration id.")),
-        list("integrations", Target::Plain(&INTEGRATION), "All integrations, by Kombo's id."),
+        root(
+            "node",
+            "Node",
+            "Anything, by its opaque id; null when it does not exist or you may not see it.",
+            Reads::Node,
+        )
+        .with(types::argument("id", "ID!", None, "The opaque id.")),
+        root(
+            "integration",
+            "Integration",
+            "An integration, by Kombo's id.",
+            Reads::Integration,
+        )
+        .with(types::argument(
+            "komboId",
+            "ID!",
+            None,
+            "Kombo's integration id.",
+        )),
+        list(
+            "integrations",
+            Target::Plain(&INTEGRATION),
+            "All integrations, by Kombo's id.",
+        ),
     ];
     for object in models::OBJECTS {
-        let by_id = format!("A `{}`, by Kombo's id, deleted or not; null when the mirror does not know it.", object.name);
+        let by_id = format!(
+            "A `{}`, by Kombo's id, deleted or not; null when the mirror does not know it.",
+            object.name
+        );
         let which = "The integration's Kombo id; needed only where several integrations use one id, else the first by id answers.";
         roots.push(
             root(object.singular, object.name, &by_id, Reads::Record(object))
                 .with(types::argument("komboId", "ID!", None, "Kombo's id."))
                 .with(types::argument("integrationKomboId", "ID", None, which)),
         );
-        let all = format!("`{}` records of all integrations, by Kombo's id.", object.name);
+        let all = format!(
+            "`{}` records of all integrations, by Kombo's id.",
+            object.name
+        );
         roots.push(list(object.plural, Target::Mirrored(object), &all));
     }
     roots.push(
-        root("syncStatus", "[EndpointSyncStatus!]!", "How fresh each endpoint of each integration is.", Reads::SyncStatus)
-            .with(types::argument("integrationKomboId", "ID", None, "Only this integration; without it, every one that is not deleted.")),
+        root(
+            "syncStatus",
+            "[EndpointSyncStatus!]!",
+            "How fresh each endpoint of each integration is.",
+            Reads::SyncStatus,
+        )
+        .with(types::argument(
+            "integrationKomboId",
+            "ID",
+            None,
+            "Only this integration; without it, every one that is not deleted.",
+        )),
     );
     roots.push(
-        root("syncRun", "SyncRun", "A sync run, by its opaque id.", Reads::SyncRun)
-            .with(types::argument("id", "ID!", None, "The opaque id.")),
+        root(
+            "syncRun",
+            "SyncRun",
+            "A sync run, by its opaque id.",
+            Reads::SyncRun,
+        )
+        .with(types::argument("id", "ID!", None, "The opaque id.")),
     );
-    roots.push(list("syncRuns", Target::Plain(&SYNC_RUN), "Sync runs, newest first."));
+    roots.push(list(
+        "syncRuns",
+        Target::Plain(&SYNC_RUN),
+        "Sync runs, newest first.",
+    ));
     roots
 }
 
@@ -87,9 +131,10 @@ fn root(name: &str, ty: &str, description: &str, reads: Reads) -> Root {
 fn list(name: &str, target: Target, description: &str) -> Root {
     let ty = format!("{}Connection!", types::name(target));
     let is_mirrored = matches!(target, Target::Mirrored(_));
-    types::connection_arguments(is_mirrored)
-        .into_iter()
-        .fold(root(name, &ty, description, Reads::Connection(target)), Root::with)
+    types::connection_arguments(is_mirrored).into_iter().fold(
+        root(name, &ty, description, Reads::Connection(target)),
+        Root::with,
+    )
 }
 
 impl Root {
@@ -143,7 +188,9 @@ impl ContainerType for QueryRoot {
             let Some(selected) = selected else {
                 return Ok(None);
             };
-            let viewer = ctx.data::<Viewer>().map_err(|error| error.into_server_error(ctx.item.pos))?;
+            let viewer = ctx
+                .data::<Viewer>()
+                .map_err(|error| error.into_server_error(ctx.item.pos))?;
             let now = read::now(ctx);
             statement(ctx, viewer, now, root.reads, &selected)?
         };
@@ -164,9 +211,12 @@ fn statement<'q>(
 ) -> ServerResult<Option<crate::db::Statement>> {
     let mut plan = Plan::new(query, viewer, now);
     let sql = match reads {
-        Reads::Connection(target) => {
-            Some(connection::connection(&mut plan, target, &Scope::All, selected)?)
-        }
+        Reads::Connection(target) => Some(connection::connection(
+            &mut plan,
+            target,
+            &Scope::All,
+            selected,
+        )?),
         Reads::Record(object) => {
             let kombo_id = required(&plan, selected, "komboId")?;
             let integration = plan.argument::<async_graphql::ID>(selected, "integrationKomboId")?;
@@ -188,7 +238,8 @@ fn statement<'q>(
         Reads::Node => node(&mut plan, selected)?,
     };
     Ok(sql.map(|sql| {
-        plan.statement.push(&format!("SELECT ({sql})::text AS answer"));
+        plan.statement
+            .push(&format!("SELECT ({sql})::text AS answer"));
         plan.statement
     }))
 }
@@ -223,11 +274,7 @@ fn record<'q>(
     ))
 }
 
-fn integration<'q>(
-    plan: &mut Plan<'q>,
-    id: &str,
-    selected: &Selected<'q>,
-) -> ServerResult<String> {
+fn integration<'q>(plan: &mut Plan<'q>, id: &str, selected: &Selected<'q>) -> ServerResult<String> {
     let alias = plan.alias();
     let json = plan.object(Target::Plain(&INTEGRATION), &alias, &selected.below)?;
     let visible = plan.visible(&format!("{alias}.id"));
@@ -239,7 +286,11 @@ fn integration<'q>(
 
 fn sync_status<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<String> {
     let alias = plan.alias();
-    let json = plan.object(Target::Plain(&ENDPOINT_SYNC_STATUS), &alias, &selected.below)?;
+    let json = plan.object(
+        Target::Plain(&ENDPOINT_SYNC_STATUS),
+        &alias,
+        &selected.below,
+    )?;
     let visible = plan.visible("i.id");
     let which = match plan.argument::<async_graphql::ID>(selected, "integrationKomboId")? {
         Some(id) => format!("i.id = {}", plan.statement.text(id.0)),
@@ -344,4 +395,3 @@ impl OutputType for Interfaces {
         Ok(Value::Null)
     }
 }
-

@@ -69,21 +69,34 @@ pub(super) fn root_table(shape: &Shape) -> (&'static str, &'static str) {
 
 /// The mirrored type with this name.
 pub(super) fn mirrored(name: &str) -> Option<&'static Object> {
-    models::OBJECTS.iter().copied().find(|object| object.name == name)
+    models::OBJECTS
+        .iter()
+        .copied()
+        .find(|object| object.name == name)
 }
 
 /// Adds every type below the roots.
 pub(super) fn register(registry: &mut Registry) {
     for object in models::OBJECTS {
         let target = Target::Mirrored(object);
-        add_object(registry, object.name, object.description, fields(target).map(meta_field));
+        add_object(
+            registry,
+            object.name,
+            object.description,
+            fields(target).map(meta_field),
+        );
         registry.add_implements(object.name, NODE);
         registry.add_implements(object.name, MIRRORED_RECORD);
         add_connection(registry, object.name, true);
     }
     for shape in SHAPES {
         let target = Target::Plain(shape);
-        add_object(registry, shape.name, shape.description, fields(target).map(meta_field));
+        add_object(
+            registry,
+            shape.name,
+            shape.description,
+            fields(target).map(meta_field),
+        );
         if shape.is_node {
             registry.add_implements(shape.name, NODE);
             add_connection(registry, shape.name, false);
@@ -99,7 +112,10 @@ pub(super) fn register(registry: &mut Registry) {
 /// `Node` and `MirroredRecord`, with the types that implement them.
 pub(super) fn add_interfaces(registry: &mut Registry) {
     let id = field(Target::Mirrored(models::OBJECTS[0]), "id").map(meta_field);
-    let shapes = SHAPES.iter().filter(|shape| shape.is_node).map(|shape| shape.name);
+    let shapes = SHAPES
+        .iter()
+        .filter(|shape| shape.is_node)
+        .map(|shape| shape.name);
     let records = || models::OBJECTS.iter().map(|object| object.name);
     add_interface(
         registry,
@@ -124,8 +140,16 @@ fn add_plain_types(registry: &mut Registry) {
         "PageInfo",
         "Where a page stands (Relay's cursor connections).",
         [
-            simple("hasNextPage", "Boolean!", "Whether there is more behind this page."),
-            simple("hasPreviousPage", "Boolean!", "Whether there is something before this page."),
+            simple(
+                "hasNextPage",
+                "Boolean!",
+                "Whether there is more behind this page.",
+            ),
+            simple(
+                "hasPreviousPage",
+                "Boolean!",
+                "Whether there is something before this page.",
+            ),
             simple("startCursor", "String", cursor),
             simple("endCursor", "String", cursor),
         ],
@@ -135,9 +159,17 @@ fn add_plain_types(registry: &mut Registry) {
         "Freshness",
         "How old an answer may be: the oldest of the endpoints and integrations that it was read from.",
         [
-            simple("asOf", "DateTime", "Everything that Kombo knew at this moment is in the answer; null before the first load."),
+            simple(
+                "asOf",
+                "DateTime",
+                "Everything that Kombo knew at this moment is in the answer; null before the first load.",
+            ),
             simple("lagSeconds", "Float", "Seconds since then."),
-            simple("complete", "Boolean!", "Whether no first load is missing, no endpoint is failing, and no removal is held back."),
+            simple(
+                "complete",
+                "Boolean!",
+                "Whether no first load is missing, no endpoint is failing, and no removal is held back.",
+            ),
         ],
     );
 }
@@ -154,15 +186,32 @@ fn add_connection(registry: &mut Registry, node: &str, has_freshness: bool) {
         ],
     );
     let mut fields = vec![
-        simple("edges", &format!("[{edge}!]!"), "The page's records with their places."),
+        simple(
+            "edges",
+            &format!("[{edge}!]!"),
+            "The page's records with their places.",
+        ),
         simple("nodes", &format!("[{node}!]!"), "The page's records."),
         simple("pageInfo", "PageInfo!", "Where the page stands."),
-        simple("totalCount", "Int!", "How many records the whole list has; costs a query only where it is asked for."),
+        simple(
+            "totalCount",
+            "Int!",
+            "How many records the whole list has; costs a query only where it is asked for.",
+        ),
     ];
     if has_freshness {
-        fields.push(simple("freshness", "Freshness!", "How old the answer may be."));
+        fields.push(simple(
+            "freshness",
+            "Freshness!",
+            "How old the answer may be.",
+        ));
     }
-    add_object(registry, &format!("{node}Connection"), "A page of a list.", fields);
+    add_object(
+        registry,
+        &format!("{node}Connection"),
+        "A page of a list.",
+        fields,
+    );
 }
 
 fn add_object(
@@ -228,9 +277,10 @@ fn add_interface<'a>(
 }
 
 fn add_enum(registry: &mut Registry, values: &EnumType) {
-    let unknown = values
-        .is_kombos
-        .then_some(("UNKNOWN", "A value that this version does not know, or none yet."));
+    let unknown = values.is_kombos.then_some((
+        "UNKNOWN",
+        "A value that this version does not know, or none yet.",
+    ));
     let enum_values: IndexMap<String, MetaEnumValue> = values
         .values
         .iter()
@@ -334,9 +384,16 @@ pub(super) fn connection_arguments(is_mirrored: bool) -> Vec<MetaInputValue> {
             "first",
             "Int",
             None,
-            &format!("Records of the page, from 0 to {LARGEST_PAGE}; {DEFAULT_PAGE} when it is not given."),
+            &format!(
+                "Records of the page, from 0 to {LARGEST_PAGE}; {DEFAULT_PAGE} when it is not given."
+            ),
         ),
-        argument("after", "String", None, "Cursor of the record before the page."),
+        argument(
+            "after",
+            "String",
+            None,
+            "Cursor of the record before the page.",
+        ),
     ];
     if is_mirrored {
         arguments.push(argument(

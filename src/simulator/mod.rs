@@ -17,6 +17,7 @@
 mod answer;
 mod api;
 mod background;
+pub mod command;
 mod connector;
 mod control;
 mod edits;

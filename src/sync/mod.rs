@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
 use diesel_async::AsyncConnection as _;
 use tokio::sync::{Notify, watch};
 
+use crate::clock::Clock;
 use crate::config::SyncSettings;
 use crate::db::Pool;
 use crate::integrations;
@@ -41,7 +41,7 @@ pub struct Engine {
     /// Rings when this process has queued a run; polling finds what others queued.
     pub doorbell: Arc<Notify>,
     /// The present moment: the wall clock, or a test's.
-    pub clock: fn() -> DateTime<Utc>,
+    pub clock: Clock,
     /// Turns true when this process is to end: working runs go back to the queue.
     pub stop: watch::Receiver<bool>,
 }

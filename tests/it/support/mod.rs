@@ -1,0 +1,10 @@
+//! What the tests start, and the verbs they speak in.
+//!
+//! Nothing here is replaced by a stand-in: databases are real, HTTP is real, only Kombo is simulated, at its
+//! HTTP edge. A test waits for conditions or steps the workers itself; it never sleeps for a time.
+
+pub(crate) mod app;
+pub(crate) mod database;
+pub(crate) mod truth;
+
+pub(crate) use app::TestApp;
