@@ -56,6 +56,7 @@ impl Target {
             .parse()
             .context("DATABASE_URL is not understood")?;
         config.application_name("kombo-mirror");
+        config.options(&session_options(config.get_options()));
         let tls = match mode.as_str() {
             "disable" => None,
             "prefer" | "require" => Some(encrypt_only()?),
@@ -66,6 +67,14 @@ impl Target {
             tls: tls.map(MakeRustlsConnect::new),
         })
     }
+}
+
+/// A prepared statement may keep the plan of its first uses for ever. During a first load those saw empty
+/// tables: the plan scans them whole and gets slower with every page. Planning anew costs a fraction of a
+/// millisecond.
+fn session_options(given: Option<&str>) -> String {
+    let ours = "-c plan_cache_mode=force_custom_plan";
+    given.map_or_else(|| ours.to_owned(), |given| format!("{ours} {given}"))
 }
 
 pub(super) async fn connect(target: Target) -> ConnectionResult<AsyncPgConnection> {
