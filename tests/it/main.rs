@@ -3,3 +3,5 @@
 mod support;
 
 mod journey;
+// the published schema
+mod schema;
