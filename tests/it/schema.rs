@@ -35,7 +35,8 @@ async fn everything_in_the_schema_is_described() {
     let mut bare = Vec::new();
     for ty in list(&schema["__schema"]["types"]) {
         let name = ty["name"].as_str().expect("a name");
-        if name.starts_with("__") {
+        // introspection's own types, and the one scalar of the specification that the library leaves bare
+        if name.starts_with("__") || name == "ID" {
             continue;
         }
         check(ty, name, &mut bare);
