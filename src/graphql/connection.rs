@@ -169,7 +169,7 @@ fn rows(
     let limit = page.first + 1;
     let inner = plan.alias();
     let mut conditions = vec![after(plan, order, &inner, page)];
-    conditions.push(alive(target, &inner, page));
+    conditions.push(listed(target, &inner, page));
     let by = order.order_by(&inner);
     match scope {
         Scope::Related {
@@ -204,7 +204,7 @@ fn all_rows(
             let merged = by.replace(&format!("{inner}."), "m.");
             format!(
                 "SELECT m.* FROM integrations i CROSS JOIN LATERAL (SELECT {inner}.* FROM {table} {inner} \
-                 WHERE {inner}.integration_id = i.id AND NOT {inner}.incomplete{conditions} \
+                 WHERE {inner}.integration_id = i.id{conditions} \
                  ORDER BY {own_order} LIMIT {limit}) m WHERE {visible} ORDER BY {merged} LIMIT {limit}"
             )
         }
@@ -240,13 +240,17 @@ fn after(plan: &mut Plan<'_>, order: &Order, alias: &str, page: &Page) -> String
     )
 }
 
-/// Deleted records are hidden unless they are asked for.
-fn alive(target: Target, alias: &str, page: &Page) -> String {
+/// Stubs are in no list, and deleted records only where they are asked for.
+fn listed(target: Target, alias: &str, page: &Page) -> String {
     match target {
-        Target::Mirrored(object) if !page.include_deleted => {
-            format!(" AND {}", object_alive(object, alias))
+        Target::Mirrored(_) if page.include_deleted => format!(" AND NOT {alias}.incomplete"),
+        Target::Mirrored(object) => {
+            format!(
+                " AND NOT {alias}.incomplete AND {}",
+                object_alive(object, alias)
+            )
         }
-        _ => String::new(),
+        Target::Plain(_) => String::new(),
     }
 }
 
@@ -322,7 +326,7 @@ fn page_info<'q>(
 
 fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page) -> String {
     let alias = plan.alias();
-    let alive = alive(target, &alias, page);
+    let listed = listed(target, &alias, page);
     match (scope, target) {
         (
             Scope::Related {
@@ -331,14 +335,12 @@ fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Pa
             _,
         ) => {
             let rows = plan.related_rows(relation, &alias, parent);
-            format!("(SELECT count(*) FROM {rows}{alive})")
+            format!("(SELECT count(*) FROM {rows}{listed})")
         }
         (Scope::All, Target::Mirrored(object)) => {
             let visible = plan.visible(&format!("{alias}.integration_id"));
             let table = object.table.name;
-            format!(
-                "(SELECT count(*) FROM {table} {alias} WHERE {visible} AND NOT {alias}.incomplete{alive})"
-            )
+            format!("(SELECT count(*) FROM {table} {alias} WHERE {visible}{listed})")
         }
         (Scope::All, Target::Plain(shape)) => {
             let (table, integration) = types::root_table(shape);

@@ -8,6 +8,7 @@ mod connection;
 mod errors;
 mod ids;
 mod mutation;
+mod order;
 mod plan;
 mod query;
 mod read;
@@ -23,6 +24,7 @@ use crate::auth::Viewer;
 use crate::sync::Engine;
 use errors::Code;
 use mutation::MutationRoot;
+use order::Order;
 use query::{Interfaces, QueryRoot};
 
 /// A request that takes longer is answered with the error TIMEOUT.
@@ -56,12 +58,16 @@ impl Schema {
     }
 
     /// Executes a request for a viewer.
-    pub async fn execute(&self, request: Request, viewer: Viewer) -> Response {
+    pub async fn execute(&self, mut request: Request, viewer: Viewer) -> Response {
+        let order = Order::of(&mut request);
         let execution = self.0.execute(request.data(viewer));
         let Ok(mut response) = tokio::time::timeout(REQUEST_LIMIT, execution).await else {
             return errors::response(Code::Timeout, "the request took too long; ask for less");
         };
         errors::add_codes(&mut response);
+        if let Some(order) = order {
+            order.apply(&mut response.data);
+        }
         response
     }
 }

@@ -231,7 +231,7 @@ pub static COURSE_REVISION_STATUS: EnumType = EnumType {
 };
 
 /// From a course to its revisions, the one to show first: live and active, newest first.
-const CURRENT_REVISION_ORDER: &str = "({t}.status = 'ACTIVE') DESC NULLS LAST, {t}.remote_created_at DESC NULLS LAST, \
+const CURRENT_REVISION_ORDER: &str = "({t}.status IS NOT DISTINCT FROM 'ACTIVE') DESC, {t}.remote_created_at DESC NULLS LAST, \
      {t}.changed_at DESC NULLS LAST, {t}.id DESC";
 
 /// The GraphQL type `Course`.
@@ -272,7 +272,7 @@ pub static COURSE: Object = Object {
             kind: Kind::Sql(
                 "(SELECT r.title FROM course_revisions r WHERE r.integration_id = {t}.integration_id \
                  AND r.course_id = {t}.id AND r.remote_deleted_at IS NULL AND r.missing_since IS NULL \
-                 ORDER BY (r.status = 'ACTIVE') DESC NULLS LAST, r.remote_created_at DESC NULLS LAST, \
+                 ORDER BY (r.status IS NOT DISTINCT FROM 'ACTIVE') DESC, r.remote_created_at DESC NULLS LAST, \
                  r.changed_at DESC NULLS LAST, r.id DESC LIMIT 1)",
             ),
         },

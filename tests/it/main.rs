@@ -3,3 +3,7 @@
 mod support;
 
 mod journey;
+// every field and relation of the mirrored types
+mod records;
+// the published schema
+mod schema;

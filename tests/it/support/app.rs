@@ -214,6 +214,14 @@ impl TestApp {
         answer["data"].take()
     }
 
+    /// The first error's code of a query that must fail.
+    pub(crate) async fn refusal(&self, query: &str) -> String {
+        let answer = self.ask(READER, query, Value::Null).await;
+        let code = answer["errors"][0]["extensions"]["code"].as_str();
+        code.unwrap_or_else(|| panic!("{query} is not refused with a code: {answer}"))
+            .to_owned()
+    }
+
     /// Runs SQL against the mirror, as a hand that should not be there would.
     pub(crate) async fn sql(&self, sql: &str) -> usize {
         diesel::sql_query(sql)
