@@ -18,7 +18,7 @@ use crate::db;
 /// The settings as typed: unchecked text. Doc comments are the `--help` texts.
 #[derive(Args, Clone, Default)]
 pub struct RawSettings {
-    /// Postgres URL, for instance postgres://user:password@host/db?sslmode=verify-full [required]
+    /// Postgres URL, for instance postgres://user:password@host/db?sslmode=verify-full (required)
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// File that holds DATABASE_URL
@@ -30,13 +30,13 @@ pub struct RawSettings {
     /// Base URL of Kombo's API [default: https://api.kombo.dev/v1]
     #[arg(long, env = "KOMBO_API_URL")]
     pub kombo_api_url: Option<String>,
-    /// Kombo API key [required]
+    /// Kombo API key (required)
     #[arg(long, env = "KOMBO_API_KEY", hide_env_values = true)]
     pub kombo_api_key: Option<String>,
     /// File that holds KOMBO_API_KEY
     #[arg(long, env = "KOMBO_API_KEY_FILE")]
     pub kombo_api_key_file: Option<String>,
-    /// Webhook secrets, comma-separated: several during a rotation [required]
+    /// Webhook secrets, comma-separated: several during a rotation (required)
     #[arg(long, env = "KOMBO_WEBHOOK_SECRET", hide_env_values = true)]
     pub kombo_webhook_secret: Option<String>,
     /// File that holds KOMBO_WEBHOOK_SECRET

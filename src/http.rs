@@ -46,7 +46,6 @@ pub struct App {
 }
 
 /// The routes.
-#[must_use]
 pub fn routes(app: App) -> axum::Router {
     axum::Router::new()
         .route("/", get(|| async { Redirect::to("/graphiql") }))
@@ -162,7 +161,7 @@ async fn graphql_post(State(app): State<App>, headers: HeaderMap, body: Body) ->
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
-    if !content_type.is_some_and(|text| media_type(text) == "application/json") {
+    if content_type.is_none_or(|text| media_type(text) != "application/json") {
         return graphql_error(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "BAD_USER_INPUT",

@@ -1,4 +1,81 @@
 //! A server that keeps a Postgres mirror of Kombo LMS data right and fresh, and serves it through GraphQL.
+//!
+//! This page is the architecture: the way of the data, the rooms it passes, and the walk of one webhook and
+//! of one query. The README says how to run it.
+//!
+//! # The way of the data
+//!
+//! ```text
+//! webhook → inbox → queue → sync → Kombo's pages → models (tables) → GraphQL
+//! ```
+//!
+//! A webhook is only a mark that something changed: it carries no data, it may come twice or never. So the
+//! data always comes by fetching. A run fetches one endpoint of one integration, since a moment (delta) or
+//! entirely (full), and the watermark of that pair says up to which moment Kombo's changes are in the
+//! mirror. What no webhook announced is found by a delta every hour and a full fetch every week.
+//!
+//! # The rooms
+//!
+//! | room | what happens there | must never |
+//! | --- | --- | --- |
+//! | `main.rs` | the command line: reads it, starts one thing, reports how it ended | hold logic |
+//! | [`config`] | every setting and limit; all wrong ones are named at once | let a default hide elsewhere |
+//! | [`serve`] | a server put together, started and stopped in order | decide what is fetched or answered |
+//! | [`http`] | all routes in one list, their limits, errors as answers | hold SQL |
+//! | [`auth`] | a bearer token becomes a [`Viewer`](auth::Viewer) | keep or log the token |
+//! | [`webhook`] | the door: checks the signature over the raw bytes, reads the event | know the models, call Kombo |
+//! | [`inbox`] | events, each stored once together with what follows from it | answer before the commit |
+//! | [`integrations`] | which integrations exist and what Kombo says of them | call Kombo |
+//! | [`queue`] | runs: asked for, claimed under a lease, continued at a checkpoint, ended | know Kombo |
+//! | [`schedule`] | asks for what nobody announced: first loads, catch-up deltas, full fetches | keep due times in memory |
+//! | [`sync`] | plan (an event's models → runs) and run (pages → rows → watermark, removals) | name a model; it walks [`models::ALL`] |
+//! | [`kombo`] | the client: pages, retries, rate budget, what an error asks for | touch the database |
+//! | [`models`] | one file per endpoint of Kombo: names, tables, how a record is read, what GraphQL shows | touch network, queue or clock |
+//! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
+//! | [`db`] | pools, TLS, migrations | hold a statement about a table |
+//! | [`clock`] | the wall clock | be read anywhere but at the edges |
+//! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
+//! | [`simulator`] | a faithful Kombo for demo and tests | be imported by the server's own path |
+//! | [`embedded`] | a private Postgres for demo and tests | listen on a network address, leave a server behind |
+//! | [`demo`] | simulator, private Postgres and server in one process | be more than composition |
+//!
+//! Time is a value: functions take `now`, and only the edges ask the clock. SQL stands beside the table it
+//! serves, and every migration says why in its first lines.
+//!
+//! # The walk of a webhook
+//!
+//! 1. `receive_webhook` in [`http`] takes the body's bytes, at most [`webhook::LARGEST_BODY`].
+//!    [`webhook::is_signed`] compares the signature with each secret; without a good one the answer is 401
+//!    and nothing is stored. [`webhook::read_event`] reads what it says, or the answer is 400.
+//! 2. [`inbox::accept`] opens one transaction: it stores the event (a second delivery ends here), registers
+//!    an integration it did not know, lets [`sync::plan::runs_for`] turn the changed models into the fewest
+//!    fetches that are right, and hands each to [`queue::enqueue`], which adds a run or strengthens the one
+//!    that is already waiting. After the commit the answer is 200 and a doorbell wakes a worker.
+//! 3. [`sync::Engine::work_once`] takes a run by [`queue::claim`]: a lease, and a token that rises with every
+//!    claim, so that a worker that was thought dead can write nothing more. The lease is renewed beside the
+//!    work by [`queue::heartbeat`].
+//! 4. `run::fetch_all` in [`sync`] asks [`kombo::Client::page`] for one page after the other, for a delta
+//!    since the watermark less the overlap.
+//! 5. Each page is one transaction: [`queue::hold`] proves the lease, [`PageRows`](models::page::PageRows)
+//!    and [`PageWrites`](models::store::PageWrites) write the rows that differ, and [`queue::checkpoint`]
+//!    keeps counters and cursor. Meanwhile the next page is on its way. After a crash another worker goes
+//!    on at the cursor.
+//! 6. The transaction of the last page also removes what a full fetch did not show, within the limits of the
+//!    removal guard, moves the watermark to the start of the first request by Kombo's clock, and ends the
+//!    run with [`queue::succeed`].
+//! 7. What goes wrong has a [`Remedy`](kombo::Remedy): try later, wait for Kombo, begin the enumeration
+//!    again, or give up visibly. The watermark stays, so nothing is skipped.
+//!
+//! # The walk of a query
+//!
+//! 1. `graphql_post` or `graphql_get` in [`http`] finds the viewer by [`auth::viewer`] and hands the request
+//!    to [`graphql::Schema::execute`].
+//! 2. async-graphql parses and validates; `query` finds the root field, its table and its arguments.
+//! 3. `plan` walks the selection once, beside the [`Object`](models::object::Object) descriptions of the
+//!    models, and writes one SQL statement: columns that were asked for and nothing else, nested lists as
+//!    subqueries by index, every value of the request bound, and the viewer's integrations in its condition.
+//! 4. `read` runs the statement. Its only value is the answer's JSON, which is passed on as it is.
+//! 5. Failures get a code; what the database said goes to the log under the request id that the client sees.
 
 pub mod auth;
 pub mod clock;
