@@ -40,6 +40,7 @@ pub mod schema {
             started_at -> Nullable<Timestamptz>,
             finished_at -> Nullable<Timestamptz>,
             updated_after -> Nullable<Timestamptz>,
+            watermark -> Nullable<Timestamptz>,
             observed_at -> Nullable<Timestamptz>,
             lease_token -> BigInt,
             lease_until -> Nullable<Timestamptz>,
@@ -202,6 +203,8 @@ pub struct Run {
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub updated_after: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub watermark: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
     pub observed_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Text>)]
     pub cursor: Option<String>,
@@ -214,6 +217,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// Whether an earlier attempt left a checkpoint to go on at.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.cursor.is_some()
+    }
+
     /// How far the run fetches.
     #[must_use]
     pub fn mode(&self) -> Mode {
@@ -255,7 +264,7 @@ pub async fn claim(
                ELSE NOT EXISTS (SELECT FROM sync_runs a WHERE a.integration_id = r.integration_id \
                  AND a.endpoint = r.endpoint AND a.status = 'RUNNING') END \
            ORDER BY r.lane, r.available_at, r.id FOR UPDATE OF r SKIP LOCKED LIMIT 1) \
-         RETURNING id, integration_id, endpoint, mode, lease_token, attempts, updated_after, observed_at, cursor, restarts, seen_marks, records_parked",
+         RETURNING id, integration_id, endpoint, mode, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked",
     ));
     match statement.get_results::<Run>(connection).await {
         Ok(mut runs) => Ok(runs.pop()),
@@ -308,6 +317,7 @@ fn ours(run: &Run) -> Ours<'static> {
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "the migration says what the columns are")]
 pub struct Progress {
+    pub watermark: Option<DateTime<Utc>>,
     pub observed_at: Option<DateTime<Utc>>,
     pub updated_after: Option<DateTime<Utc>>,
     pub mode: Option<Mode>,
@@ -350,6 +360,7 @@ pub async fn checkpoint(
     use diesel::dsl::sql;
     diesel::update(ours(run))
         .set((
+            sync_runs::watermark.eq(progress.watermark),
             sync_runs::observed_at.eq(progress.observed_at),
             sync_runs::updated_after.eq(progress.updated_after),
             progress
@@ -407,7 +418,6 @@ pub async fn restart(connection: &mut AsyncPgConnection, run: &Run) -> QueryResu
     let changed = diesel::update(ours(run))
         .set((
             sync_runs::cursor.eq(None::<String>),
-            sync_runs::observed_at.eq(None::<DateTime<Utc>>),
             sync_runs::restarts.eq(sync_runs::restarts + 1),
             sync_runs::seen_marks.eq(zero),
             sync_runs::pages_fetched.eq(zero),
@@ -554,6 +564,27 @@ pub async fn wake(
     .set(sync_runs::available_at.eq(now))
     .execute(connection)
     .await
+}
+
+/// The youngest `observed_at` that a run of this endpoint wrote rows with.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn last_observation(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+) -> QueryResult<Option<DateTime<Utc>>> {
+    // runs of an endpoint follow each other in the order of their ids, and each observes later than the last
+    let last: Vec<Option<DateTime<Utc>>> = sync_runs::table
+        .filter(sync_runs::integration_id.eq(&run.integration_id))
+        .filter(sync_runs::endpoint.eq(&run.endpoint))
+        .filter(sync_runs::observed_at.is_not_null())
+        .order(sync_runs::id.desc())
+        .limit(1)
+        .select(sync_runs::observed_at)
+        .load(connection)
+        .await?;
+    Ok(last.into_iter().next().flatten())
 }
 
 /// Takes an integration's open runs out of the queue.

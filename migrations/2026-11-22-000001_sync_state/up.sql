@@ -64,7 +64,10 @@ CREATE TABLE sync_runs (
     finished_at timestamptz,
     -- what was sent as updated_after; null for a full fetch. Kept so that a resumed run asks the same again.
     updated_after timestamptz,
-    -- start of the first request by Kombo's clock: the rows' observed_at and the watermark to be
+    -- start of the first request by Kombo's clock: what the endpoint's watermark becomes
+    watermark timestamptz,
+    -- the same for the rows' observed_at, but never before what an earlier run of the endpoint wrote: Kombo
+    -- tells its time in whole seconds, so by it a later run can seem to have begun earlier
     observed_at timestamptz,
     -- fencing: every page's transaction names the token it was claimed with; a newer claim has a higher one
     lease_token bigint NOT NULL DEFAULT 0,

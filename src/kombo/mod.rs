@@ -56,13 +56,22 @@ pub struct PageRequest<'a> {
 pub struct Fetched {
     /// The page.
     pub page: Page,
-    /// `None`: the answer had no usable `Date` header.
-    pub started_at: Option<DateTime<Utc>>,
+    /// Kombo's time; `None`: the answer had no usable `Date` header.
+    pub times: Option<Times>,
+}
+
+/// When a request was made and answered, by Kombo's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Never later than the request truly began.
+    pub started_at: DateTime<Utc>,
+    /// When the answer was made, cut to a second.
+    pub answered_at: DateTime<Utc>,
 }
 
 struct Answer {
     body: Vec<u8>,
-    started_at: Option<DateTime<Utc>>,
+    times: Option<Times>,
 }
 
 impl Client {
@@ -111,7 +120,7 @@ impl Client {
             .map_err(|error| dead_cursor(error, request.cursor))?;
         Ok(Fetched {
             page: answer.0,
-            started_at: answer.1,
+            times: answer.1,
         })
     }
 
@@ -133,12 +142,12 @@ impl Client {
         query: &[(&str, String)],
         integration_id: Option<&str>,
         read: impl Fn(&[u8]) -> Result<T, Error>,
-    ) -> Result<(T, Option<DateTime<Utc>>), Error> {
+    ) -> Result<(T, Option<Times>), Error> {
         let mut tries = 0;
         loop {
             let error = match self.get_once(url, query, integration_id).await {
                 Ok(answer) => match read(&answer.body) {
-                    Ok(value) => return Ok((value, answer.started_at)),
+                    Ok(value) => return Ok((value, answer.times)),
                     Err(error) => error,
                 },
                 Err(error) => error,
@@ -180,7 +189,7 @@ impl Client {
         let body = response.bytes().await.map_err(|error| network(&error))?;
         if status == 200 {
             return Ok(Answer {
-                started_at: started_at(&headers, waited),
+                times: times(&headers, waited),
                 body: body.to_vec(),
             });
         }
@@ -287,10 +296,14 @@ fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
         .map(|date| date.to_utc())
 }
 
-/// When the request began by Kombo's clock, never later than it truly did: the `Date` header tells when
-/// the answer was made, cut to a second, and the request began at most `waited` before that (F06).
-fn started_at(headers: &HeaderMap, waited: Duration) -> Option<DateTime<Utc>> {
-    Some(server_time(headers)? - waited)
+/// The `Date` header tells when the answer was made, cut to a second, and the request began at most
+/// `waited` before that (F06).
+fn times(headers: &HeaderMap, waited: Duration) -> Option<Times> {
+    let answered_at = server_time(headers)?;
+    Some(Times {
+        started_at: answered_at - waited,
+        answered_at,
+    })
 }
 
 fn read_details(body: &[u8]) -> Result<Details, Error> {
@@ -381,9 +394,9 @@ mod tests {
     #[test]
     fn the_start_of_a_request_is_told_by_kombos_clock() {
         let dated = headers(&[("date", "Sun, 22 Nov 2026 10:00:05 GMT")]);
-        let start = started_at(&dated, Duration::from_secs(2)).unwrap();
+        let start = times(&dated, Duration::from_secs(2)).unwrap().started_at;
         assert_eq!(format_moment(start), "2026-11-22T10:00:03.000Z");
-        assert_eq!(started_at(&HeaderMap::new(), Duration::ZERO), None);
+        assert_eq!(times(&HeaderMap::new(), Duration::ZERO), None);
     }
 
     #[test]

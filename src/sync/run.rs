@@ -64,6 +64,8 @@ struct Enumeration<'a> {
     mode: Mode,
     updated_after: Option<DateTime<Utc>>,
     /// Start of the first request by Kombo's clock; known once the first page is there.
+    watermark: DateTime<Utc>,
+    /// The same, but never before what an earlier run of the endpoint wrote rows with.
     observed_at: DateTime<Utc>,
     drift_before: Option<DateTime<Utc>>,
     expected_records: Option<i64>,
@@ -75,14 +77,11 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<(), Stop> {
     let (mut enumeration, state) = Enumeration::begin(engine, run, endpoint).await?;
     let mut cursor = run.cursor.clone();
     let mut used: HashSet<String> = cursor.iter().cloned().collect();
-    let asked_at = (engine.clock)();
-    let mut fetched = enumeration.fetch(cursor.as_deref()).await?;
-    if run.observed_at.is_none() {
-        let started_at = fetched.started_at.unwrap_or(asked_at);
-        // This fetch began after the one that set the watermark ended; but the `Date` header has only
-        // seconds, so by it a slower request can seem to have begun earlier, and rule 8 would refuse its rows.
-        enumeration.observed_at = state.watermark.map_or(started_at, |mark| started_at.max(mark));
-    }
+    let mut fetched = if run.is_resumed() {
+        enumeration.fetch(cursor.as_deref()).await?
+    } else {
+        enumeration.fetch_first(&state).await?
+    };
     let mut parked = run.records_parked;
     loop {
         cursor.clone_from(&fetched.page.next);
@@ -94,7 +93,12 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<(), Stop> {
         let rows = PageRows::read(endpoint, &fetched.page.records);
         parked += i64::try_from(rows.parked.len()).unwrap_or(i64::MAX);
         let Some(next) = cursor.clone() else {
-            return enumeration.store(rows, None, Some((&state, parked))).await;
+            let end = End {
+                state: &state,
+                parked,
+                kombo_now: fetched.times.map(|times| times.answered_at),
+            };
+            return enumeration.store(rows, None, Some(end)).await;
         };
         let (stored, following) = tokio::join!(
             enumeration.store(rows, Some(&next), None),
@@ -115,7 +119,7 @@ impl<'a> Enumeration<'a> {
         let now = (engine.clock)();
         let mut connection = engine.pool.get().await.map_err(anyhow::Error::from)?;
         let state = states::load(&mut connection, &run.integration_id, &run.endpoint).await?;
-        let resumed = run.observed_at.is_some();
+        let resumed = run.is_resumed();
         if resumed && removals::marks_were_lost(&mut connection, run).await? {
             return Err(Stop::Kombo(KomboError {
                 remedy: Remedy::RestartEnumeration,
@@ -149,11 +153,39 @@ impl<'a> Enumeration<'a> {
             endpoint,
             mode,
             updated_after,
+            watermark: run.watermark.unwrap_or(now),
             observed_at: run.observed_at.unwrap_or(now),
             drift_before: state.watermark.filter(|_| mode == Mode::Full),
             expected_records: expected_records.filter(|rows| *rows > 0),
         };
         Ok((enumeration, state))
+    }
+
+    /// Fetches the first page and takes the run's moments from it.
+    async fn fetch_first(&mut self, state: &EndpointState) -> Result<Fetched, Stop> {
+        let mut asked_at = (self.engine.clock)();
+        let mut fetched = self.fetch(None).await?;
+        let was_set_back = state
+            .watermark
+            .zip(fetched.times)
+            .is_some_and(|(mark, times)| states::is_in_kombos_future(mark, times.answered_at));
+        if was_set_back && self.mode == Mode::Delta {
+            tracing::warn!(
+                self.run.id,
+                "kombo's clock was set back: fetching everything"
+            );
+            self.mode = Mode::Full;
+            self.updated_after = None;
+            asked_at = (self.engine.clock)();
+            fetched = self.fetch(None).await?;
+        }
+        self.watermark = fetched.times.map_or(asked_at, |times| times.started_at);
+        let mut connection = self.engine.pool.get().await.map_err(anyhow::Error::from)?;
+        let earlier = queue::last_observation(&mut connection, self.run).await?;
+        // This run truly began after the earlier one; by whole seconds it can seem to have begun before,
+        // and rule 8 would refuse its rows.
+        self.observed_at = earlier.map_or(self.watermark, |earlier| self.watermark.max(earlier));
+        Ok(fetched)
     }
 
     async fn fetch(&self, cursor: Option<&str>) -> Result<Fetched, KomboError> {
@@ -171,7 +203,7 @@ impl<'a> Enumeration<'a> {
         &self,
         rows: PageRows,
         next: Option<&str>,
-        end: Option<(&EndpointState, i64)>,
+        end: Option<End<'_>>,
     ) -> Result<(), Stop> {
         let now = (self.engine.clock)();
         let writer = Writer {
@@ -190,8 +222,8 @@ impl<'a> Enumeration<'a> {
                         return Ok(false);
                     }
                     self.store_page(connection, &page, now).await?;
-                    if let Some((state, parked)) = end {
-                        self.end(connection, state, parked, now).await?;
+                    if let Some(end) = end {
+                        self.end(connection, end, now).await?;
                     }
                     Ok(true)
                 })
@@ -262,8 +294,7 @@ impl<'a> Enumeration<'a> {
     async fn end(
         &self,
         connection: &mut AsyncPgConnection,
-        state: &EndpointState,
-        parked: i64,
+        end: End<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), DieselError> {
         let settings = &self.engine.settings;
@@ -277,7 +308,7 @@ impl<'a> Enumeration<'a> {
                 integration_id: &self.run.integration_id,
                 observed_at: self.observed_at,
                 now,
-                drift_before: state.watermark,
+                drift_before: end.state.watermark,
             };
             held_back = removals::remove_absent(
                 connection,
@@ -285,7 +316,7 @@ impl<'a> Enumeration<'a> {
                 self.endpoint,
                 &writer,
                 guard,
-                parked,
+                end.parked,
             )
             .await?;
             removals::forget_seen(connection, self.run.id).await?;
@@ -295,14 +326,33 @@ impl<'a> Enumeration<'a> {
             .full_fetch_interval
             .mul_f64(0.95 + 0.1 * fastrand::f64());
         let outlook = Outlook {
+            watermark: self.watermark,
             full_fetch: now + full,
             catch_up: now + settings.catch_up_interval,
             removals_held_back: held_back,
         };
-        let observed_at = self.observed_at;
-        states::note_success(connection, self.run, self.mode, observed_at, &outlook, now).await?;
+        states::note_success(
+            connection,
+            self.run,
+            self.mode,
+            end.kombo_now,
+            &outlook,
+            now,
+        )
+        .await?;
         queue::succeed(connection, self.run, held_back, now).await
     }
+}
+
+/// What only the last page's transaction needs.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    /// The endpoint's state before the run.
+    state: &'a EndpointState,
+    /// Records that the whole run could not read.
+    parked: i64,
+    /// When Kombo answered last, by its clock.
+    kombo_now: Option<DateTime<Utc>>,
 }
 
 /// A page made ready for its transaction.
@@ -340,6 +390,7 @@ impl StoredPage {
         let kept = count(rows.batches.iter().map(Batch::len).sum());
         let parked = std::mem::take(&mut rows.parked);
         let progress = Progress {
+            watermark: Some(enumeration.watermark),
             observed_at: Some(enumeration.observed_at),
             updated_after: enumeration.updated_after,
             mode: Some(enumeration.mode),

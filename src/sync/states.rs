@@ -59,32 +59,51 @@ pub(super) async fn load(
     Ok(state.unwrap_or_default())
 }
 
-/// What a complete fetch leaves to its endpoint: when the next ones are due, and what the guard kept.
+/// The `Date` header is cut to a second; a watermark beyond it by more than this lies in Kombo's future.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(2);
+
+/// Whether Kombo's clock, now at `kombo_now`, was set back behind a watermark taken from it: until it has
+/// caught up, a delta from that watermark would find nothing (F06).
+#[must_use]
+pub(super) fn is_in_kombos_future(watermark: DateTime<Utc>, kombo_now: DateTime<Utc>) -> bool {
+    watermark > kombo_now + CLOCK_TOLERANCE
+}
+
+/// What a complete fetch leaves to its endpoint.
 pub(super) struct Outlook {
+    /// The watermark to be.
+    pub(super) watermark: DateTime<Utc>,
+    /// When the next fetches are due.
     pub(super) full_fetch: DateTime<Utc>,
     pub(super) catch_up: DateTime<Utc>,
+    /// What the guard kept.
     pub(super) removals_held_back: i64,
 }
 
-/// Notes a complete fetch: moves the watermark (forward only) and clears the errors. In the transaction of
+/// Notes a complete fetch: moves the watermark (forward only; back only out of Kombo's future) and clears the errors. In the transaction of
 /// the run's last page, so that rows and watermark commit together (rule 3, F08).
 pub(super) async fn note_success(
     connection: &mut AsyncPgConnection,
     run: &Run,
     mode: Mode,
-    observed_at: DateTime<Utc>,
+    kombo_now: Option<DateTime<Utc>>,
     outlook: &Outlook,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     use diesel::dsl::sql;
     use diesel::sql_types::{Nullable, Timestamptz};
-    let monotonic = sql::<Nullable<Timestamptz>>("GREATEST(watermark, ")
-        .bind::<Timestamptz, _>(observed_at)
-        .sql(")");
+    let believable = kombo_now.map(|now| now + CLOCK_TOLERANCE);
+    let forward = sql::<Nullable<Timestamptz>>("CASE WHEN watermark > ")
+        .bind::<Nullable<Timestamptz>, _>(believable)
+        .sql(" THEN ")
+        .bind::<Timestamptz, _>(outlook.watermark)
+        .sql(" ELSE GREATEST(watermark, ")
+        .bind::<Timestamptz, _>(outlook.watermark)
+        .sql(") END");
     let full = mode == Mode::Full;
     diesel::update(dsl::endpoint_states.find((&run.integration_id, &run.endpoint)))
         .set((
-            dsl::watermark.eq(monotonic),
+            dsl::watermark.eq(forward),
             dsl::last_success_at.eq(Some(now)),
             dsl::next_catch_up_at.eq(Some(outlook.catch_up)),
             full.then(|| dsl::last_full_fetch_at.eq(Some(now))),
