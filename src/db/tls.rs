@@ -56,7 +56,7 @@ impl Target {
             .parse()
             .context("DATABASE_URL is not understood")?;
         config.application_name("kombo-mirror");
-        config.options(&session_options(config.get_options()));
+        config.options(session_options(config.get_options()));
         let tls = match mode.as_str() {
             "disable" => None,
             "prefer" | "require" => Some(encrypt_only()?),

@@ -1,0 +1,205 @@
+//! Every setting and limit, in one place.
+//!
+//! Each is an environment variable and a flag. Nothing else in the crate reads the environment. All
+//! settings are read before anything starts, and every wrong one is named at once: an operator should
+//! not have to restart the server once per mistake. Secrets are read into [`SecretString`], which shows
+//! nothing in `Debug`.
+
+mod check;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use secrecy::SecretString;
+
+pub use check::log_format;
+
+/// The settings as typed: unchecked text. Doc comments are the `--help` texts.
+#[derive(Args, Clone, Default)]
+pub struct RawSettings {
+    /// Postgres URL, for instance postgres://user:password@host/db?sslmode=verify-full (required)
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// File that holds DATABASE_URL
+    #[arg(long, env = "DATABASE_URL_FILE")]
+    pub database_url_file: Option<String>,
+    /// Connections to Postgres, at most [default: 16]
+    #[arg(long, env = "DATABASE_POOL_SIZE")]
+    pub database_pool_size: Option<String>,
+    /// Base URL of Kombo's API [default: https://api.kombo.dev/v1]
+    #[arg(long, env = "KOMBO_API_URL")]
+    pub kombo_api_url: Option<String>,
+    /// Kombo API key (required)
+    #[arg(long, env = "KOMBO_API_KEY", hide_env_values = true)]
+    pub kombo_api_key: Option<String>,
+    /// File that holds KOMBO_API_KEY
+    #[arg(long, env = "KOMBO_API_KEY_FILE")]
+    pub kombo_api_key_file: Option<String>,
+    /// Webhook secrets, comma-separated: several during a rotation (required)
+    #[arg(long, env = "KOMBO_WEBHOOK_SECRET", hide_env_values = true)]
+    pub kombo_webhook_secret: Option<String>,
+    /// File that holds KOMBO_WEBHOOK_SECRET
+    #[arg(long, env = "KOMBO_WEBHOOK_SECRET_FILE")]
+    pub kombo_webhook_secret_file: Option<String>,
+    /// Integrations to mirror from the start, comma-separated; others register themselves by webhook [default: none]
+    #[arg(long, env = "KOMBO_INTEGRATION_IDS")]
+    pub kombo_integration_ids: Option<String>,
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long, env = "LISTEN_ADDR")]
+    pub listen_addr: Option<String>,
+    /// Bearer tokens that may read, comma-separated
+    #[arg(long, env = "API_READ_TOKENS", hide_env_values = true)]
+    pub api_read_tokens: Option<String>,
+    /// File that holds API_READ_TOKENS
+    #[arg(long, env = "API_READ_TOKENS_FILE")]
+    pub api_read_tokens_file: Option<String>,
+    /// Bearer tokens that may read and run mutations, comma-separated
+    #[arg(long, env = "API_ADMIN_TOKENS", hide_env_values = true)]
+    pub api_admin_tokens: Option<String>,
+    /// File that holds API_ADMIN_TOKENS
+    #[arg(long, env = "API_ADMIN_TOKENS_FILE")]
+    pub api_admin_tokens_file: Option<String>,
+    /// "off" lets everybody in, on a loopback address only [default: on]
+    #[arg(long, env = "AUTH")]
+    pub auth: Option<String>,
+    /// Time between two full fetches of an endpoint [default: 7d]
+    #[arg(long, env = "FULL_FETCH_INTERVAL")]
+    pub full_fetch_interval: Option<String>,
+    /// Time between two catch-up deltas of an endpoint, which find lost webhooks [default: 1h]
+    #[arg(long, env = "CATCH_UP_INTERVAL")]
+    pub catch_up_interval: Option<String>,
+    /// Subtracted from the watermark when asking Kombo, against clock skew and late commits [default: 5m]
+    #[arg(long, env = "WATERMARK_OVERLAP")]
+    pub watermark_overlap: Option<String>,
+    /// Runs that work at the same time in this process [default: 4]
+    #[arg(long, env = "SYNC_WORKERS")]
+    pub sync_workers: Option<String>,
+    /// Rows of one model that a full fetch may remove by absence whatever the share [default: 50]
+    #[arg(long, env = "REMOVAL_GUARD_ROWS")]
+    pub removal_guard_rows: Option<String>,
+    /// Share of a model's rows that a full fetch may remove by absence, in percent [default: 10]
+    #[arg(long, env = "REMOVAL_GUARD_PERCENT")]
+    pub removal_guard_percent: Option<String>,
+    /// Log lines as text or json [default: text]
+    #[arg(long, env = "LOG_FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+/// The checked settings of a server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// See [`RawSettings::database_url`].
+    pub database_url: SecretString,
+    /// Connections, at least 4.
+    pub database_pool_size: usize,
+    /// What the client of Kombo needs.
+    pub kombo: KomboSettings,
+    /// Secrets that a webhook may be signed with; never empty.
+    pub webhook_secrets: Vec<SecretString>,
+    /// Kombo ids of integrations to register at start.
+    pub integration_ids: Vec<String>,
+    /// Where to listen.
+    pub listen_addr: SocketAddr,
+    /// Who may ask.
+    pub auth: AuthSettings,
+    /// What decides when and how far to fetch.
+    pub sync: SyncSettings,
+}
+
+/// Where and as whom to ask Kombo.
+#[derive(Debug, Clone)]
+pub struct KomboSettings {
+    /// Base URL without a trailing slash.
+    pub api_url: String,
+    /// Bearer key.
+    pub api_key: SecretString,
+    /// A request that takes longer is given up and tried again (Kombo documents no limit of its own).
+    pub request_timeout: Duration,
+    /// Short retries inside one call, before the run is put back into the queue.
+    pub attempts: u32,
+    /// The longest wait inside one call; Kombo asking for more puts the run back into the queue.
+    pub longest_wait: Duration,
+}
+
+/// Who may ask the GraphQL API.
+#[derive(Debug, Clone)]
+pub enum AuthSettings {
+    /// Everybody may do everything; only ever on a loopback address.
+    Off,
+    /// Bearer tokens.
+    Tokens {
+        /// May read.
+        read: Vec<SecretString>,
+        /// May read and run mutations.
+        admin: Vec<SecretString>,
+    },
+}
+
+/// When and how far to fetch.
+#[derive(Debug, Clone)]
+pub struct SyncSettings {
+    /// Time between two full fetches of an endpoint.
+    pub full_fetch_interval: Duration,
+    /// Time between two catch-up deltas of an endpoint.
+    pub catch_up_interval: Duration,
+    /// Subtracted from the watermark when sending.
+    pub watermark_overlap: Duration,
+    /// Concurrent runs of this process.
+    pub workers: usize,
+    /// Removal guard: rows that may always be removed.
+    pub removal_guard_rows: i64,
+    /// Removal guard: percent of a model's rows that may be removed.
+    pub removal_guard_percent: i64,
+    /// A run whose lease is older was left by a dead worker and is taken over.
+    pub lease: Duration,
+    /// How long an idle worker or schedule sleeps at most.
+    pub poll: Duration,
+    /// First wait of an endpoint or run that failed; doubles up to `longest_backoff`.
+    pub first_backoff: Duration,
+    /// The longest wait after failures.
+    pub longest_backoff: Duration,
+    /// How often a setup that is not finished at Kombo is asked again.
+    pub setup_poll: Duration,
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        Self {
+            full_fetch_interval: Duration::from_secs(7 * 24 * 3600),
+            catch_up_interval: Duration::from_secs(3600),
+            watermark_overlap: Duration::from_secs(300),
+            workers: 4,
+            removal_guard_rows: 50,
+            removal_guard_percent: 10,
+            lease: Duration::from_secs(60),
+            poll: Duration::from_secs(1),
+            first_backoff: Duration::from_secs(5),
+            longest_backoff: Duration::from_secs(900),
+            setup_poll: Duration::from_secs(300),
+        }
+    }
+}
+
+impl KomboSettings {
+    /// The defaults around a base URL and a key.
+    #[must_use]
+    pub fn new(api_url: &str, api_key: SecretString) -> Self {
+        Self {
+            api_url: api_url.trim_end_matches('/').to_owned(),
+            api_key,
+            request_timeout: Duration::from_secs(30),
+            attempts: 4,
+            longest_wait: Duration::from_secs(20),
+        }
+    }
+}
