@@ -10,7 +10,7 @@ use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
-use crate::db::Statement;
+use crate::db::{self, Statement};
 use crate::integrations::{self, Details};
 use crate::queue::{self, Request, Trigger};
 use crate::sync::plan;
@@ -112,11 +112,30 @@ impl Outcome {
     }
 }
 
+/// How often the transaction is tried when two writers meet.
+const TRANSACTION_TRIES: u32 = 5;
+
 /// Stores an event and all that follows from it, in one transaction.
 ///
 /// # Errors
 /// Whatever Postgres says; then nothing is stored and the sender must try again.
 pub async fn accept(
+    connection: &mut AsyncPgConnection,
+    event: &Event,
+    now: DateTime<Utc>,
+) -> QueryResult<Outcome> {
+    let mut tries = 1;
+    loop {
+        match accept_once(connection, event, now).await {
+            Err(error) if tries < TRANSACTION_TRIES && db::is_serialization_failure(&error) => {
+                tries += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn accept_once(
     connection: &mut AsyncPgConnection,
     event: &Event,
     now: DateTime<Utc>,

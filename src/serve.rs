@@ -125,7 +125,8 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
         };
         parts.spawn(named("worker", work(engine.clone(), appetite)));
     }
-    parts.spawn(named("schedule", keep_schedule(engine)));
+    parts.spawn(named("schedule", keep_schedule(engine.clone())));
+    parts.spawn(named("integration details", keep_details(engine)));
     while let Some(ended) = parts.join_next().await {
         let (name, result) = ended.context("a part of the server panicked")?;
         result.with_context(|| format!("the part {name} failed"))?;
@@ -170,30 +171,47 @@ async fn rest(engine: &Engine) {
 
 async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
-        if let Err(error) = look_at_schedule(&engine).await {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "the schedule could not be read"
-            );
+        match look_at_schedule(&engine).await {
+            Ok(0) => {}
+            Ok(_) => engine.doorbell.notify_one(),
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the schedule could not be read"
+                );
+            }
         }
-        tokio::select! {
-            () = tokio::time::sleep(engine.settings.poll) => {}
-            () = stopped(engine.stop.clone()) => {}
-        }
+        nap(&engine).await;
     }
     Ok(())
 }
 
-async fn look_at_schedule(engine: &Engine) -> anyhow::Result<()> {
-    let enqueued = {
-        let mut connection = engine.pool.get().await?;
-        schedule::tick(&mut connection, (engine.clock)()).await?
-    };
-    if enqueued > 0 {
-        engine.doorbell.notify_one();
+async fn look_at_schedule(engine: &Engine) -> anyhow::Result<usize> {
+    let mut connection = engine.pool.get().await?;
+    Ok(schedule::tick(&mut connection, (engine.clock)()).await?)
+}
+
+/// Apart from the schedule: a Kombo that answers slowly must not keep fetches from falling due.
+async fn keep_details(engine: Engine) -> anyhow::Result<()> {
+    while !*engine.stop.borrow() {
+        let refreshed = tokio::select! {
+            refreshed = engine.refresh_integrations() => refreshed,
+            () = stopped(engine.stop.clone()) => return Ok(()),
+        };
+        if let Err(error) = refreshed {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the integrations' details could not be kept"
+            );
+        }
+        nap(&engine).await;
     }
+    Ok(())
+}
+
+async fn nap(engine: &Engine) {
     tokio::select! {
-        refreshed = engine.refresh_integrations() => refreshed.map(|_| ()),
-        () = stopped(engine.stop.clone()) => Ok(()),
+        () = tokio::time::sleep(engine.settings.poll) => {}
+        () = stopped(engine.stop.clone()) => {}
     }
 }

@@ -10,9 +10,9 @@ mod error;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound as _, Utc};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
@@ -179,6 +179,7 @@ impl Client {
             .bearer_auth(self.settings.api_key.expose_secret())
             .header("accept", "application/json");
         if let Some(id) = integration_id {
+            let id = HeaderValue::from_str(id).map_err(|_| unusable_id())?;
             request = request.header("x-integration-id", id);
         }
         let response = request.send().await.map_err(|error| network(&error))?;
@@ -249,6 +250,16 @@ fn dead_cursor(error: Error, cursor: Option<&str>) -> Error {
     }
 }
 
+fn unusable_id() -> Error {
+    Error {
+        remedy: Remedy::GiveUp,
+        ..Error::unusable(
+            "MIRROR.UNUSABLE_INTEGRATION_ID",
+            "the integration's id cannot be sent in a header",
+        )
+    }
+}
+
 fn network(error: &reqwest::Error) -> Error {
     let (code, message) = if error.is_timeout() {
         ("MIRROR.TIMEOUT", "kombo did not answer in time")
@@ -301,7 +312,7 @@ fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
 fn times(headers: &HeaderMap, waited: Duration) -> Option<Times> {
     let answered_at = server_time(headers)?;
     Some(Times {
-        started_at: answered_at - waited,
+        started_at: (answered_at - waited).trunc_subsecs(3),
         answered_at,
     })
 }

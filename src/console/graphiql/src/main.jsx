@@ -34,8 +34,9 @@ const FIRST_QUERY = `# Ctrl+Enter (⌘+Enter) asks.
 #       nodes { komboId workEmail }
 #       pageInfo { hasNextPage endCursor } } }
 #
-# What the mirror does, as it happens:
-#   subscription { syncRunUpdated { id status } }
+# Fetch everything again (needs an admin token):
+#   mutation { triggerResync(input: { mode: FULL }) {
+#     coalesced runs { endpoint status } } }
 `;
 
 // The close codes of graphql-transport-ws for a token that is missing or refused.
