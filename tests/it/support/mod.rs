@@ -5,6 +5,7 @@
 
 pub(crate) mod app;
 pub(crate) mod database;
+pub(crate) mod look;
 pub(crate) mod truth;
 
 pub(crate) use app::TestApp;
