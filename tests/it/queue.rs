@@ -416,6 +416,11 @@ async fn a_living_worker_keeps_its_lease() {
         .inject(Fault::once(FaultKind::Slow(900)).on(Endpoint::Users));
     app.enqueue(&app.integration(), "users", Mode::Full).await;
     let worker = app.spawn_worker();
+    app.wait_for(
+        "SELECT count(*) AS count FROM sync_runs WHERE status = 'RUNNING'",
+        1,
+    )
+    .await;
     eventually("the worker ends", async || {
         assert_eq!(app.step().await.filter(|_| !worker.is_finished()), None);
         worker.is_finished()
