@@ -132,7 +132,7 @@ async fn converges(seed: u64) {
 // Rules 3, 5, 6, 8, 10, 13: whatever happened on the way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_random_life_ends_in_the_truth() {
-    for seed in [1, 2, 3, 4] {
+    for seed in [1, 2, 3] {
         converges(seed).await;
     }
 }
@@ -140,7 +140,7 @@ async fn a_random_life_ends_in_the_truth() {
 // The same with other dice.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_random_life_ends_in_the_truth() {
-    for seed in [50, 51, 52, 53] {
+    for seed in [50, 51, 52] {
         converges(seed).await;
     }
 }

@@ -4,6 +4,8 @@ mod support;
 
 /// Random lives of several integrations, and always the truth at the end.
 mod convergence;
+/// What a crash leaves behind.
+mod crash;
 /// What leaves the mirror, and what must not.
 mod deletions;
 /// Kombo fails in every way it can.
@@ -13,7 +15,7 @@ mod hostile;
 mod journey;
 /// The program itself: settings, signals, a kill.
 mod process;
-/// Who works on what, and what a crash leaves behind.
+/// Who works on what.
 mod queue;
 /// Full fetches that change nothing, and those that repair.
 mod repair;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use kombo_mirror::models::{self, Mode};
-use kombo_mirror::queue::{self, Request, Trigger};
+use kombo_mirror::queue::{self, Appetite, Request, Trigger};
 use kombo_mirror::simulator::{Endpoint, RequestLog};
 use kombo_mirror::sync::Ending;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::TestApp;
 
@@ -131,6 +132,15 @@ impl TestApp {
             endings.extend(self.work().await);
         }
         panic!("some runs never end: {endings:?}");
+    }
+
+    /// A worker that takes one run.
+    pub(crate) fn spawn_worker(&self) -> JoinHandle<Option<Ending>> {
+        let engine = self.engine.clone();
+        tokio::spawn(async move {
+            let worked = engine.work_once(Appetite::Anything).await;
+            worked.expect("the database works")
+        })
     }
 
     pub(crate) async fn open_runs(&self) -> i64 {
