@@ -150,7 +150,11 @@ impl Engine {
             }
             Remedy::RestartEnumeration => Duration::ZERO,
             Remedy::WaitForKombo => self.settings.setup_poll,
-            Remedy::RetryLater | Remedy::SlowDown => error.retry_after.unwrap_or_default(),
+            Remedy::RetryLater => error.retry_after.unwrap_or_default(),
+            // waiting is no failure, so the attempts are counted instead of failures
+            Remedy::SlowDown => error
+                .retry_after
+                .unwrap_or_else(|| self.backoff(run.attempts)),
         };
         self.put_aside(run, &failure, error.remedy, wait).await
     }

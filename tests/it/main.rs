@@ -2,8 +2,30 @@
 
 mod support;
 
+/// Random lives of several integrations, and always the truth at the end.
+mod convergence;
+/// What a crash leaves behind.
+mod crash;
+/// What leaves the mirror, and what must not.
+mod deletions;
+/// Kombo fails in every way it can.
+mod faults;
+/// Records that are not what the documentation says.
+mod hostile;
 mod journey;
 // every field and relation of the mirrored types
 mod records;
 // the published schema
 mod schema;
+/// The program itself: settings, signals, a kill.
+mod process;
+/// Who works on what.
+mod queue;
+/// Full fetches that change nothing, and those that repair.
+mod repair;
+/// From a first load to what a webhook brings.
+mod sync;
+/// How far the next fetch goes back.
+mod watermark;
+/// The door for Kombo's events.
+mod webhook;

@@ -39,7 +39,9 @@ pub(crate) async fn mirror(connection: &mut AsyncPgConnection, integration_id: &
     let mut rows = Rows::new();
     for table in TABLES {
         let condition = if table == "course_revision_skills" {
-            "true"
+            // what a revision that went missing had is kept with it, and as invisible
+            "NOT EXISTS (SELECT FROM course_revisions r WHERE r.integration_id = t.integration_id \
+               AND r.id = t.course_revision_id AND r.missing_since IS NOT NULL)"
         } else {
             "missing_since IS NULL AND NOT incomplete"
         };

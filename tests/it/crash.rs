@@ -1,0 +1,200 @@
+//! What a crash leaves behind, and enumerations that have to begin again.
+
+use std::time::Duration;
+
+use kombo_mirror::models::Mode;
+use kombo_mirror::queue::Appetite;
+use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
+use kombo_mirror::sync::Ending;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::support::TestApp;
+use crate::support::app::Setup;
+use crate::support::look::parameter;
+
+const PAST_THE_LEASE: Duration = Duration::from_secs(61);
+
+/// Slower than any test: the worker that waits for this answer is to be killed.
+const FOR_EVER: FaultKind = FaultKind::Slow(3_600_000);
+
+/// Three pages of progressions and little else.
+async fn three_pages() -> TestApp {
+    let small = Setup::default();
+    TestApp::with(Setup {
+        simulator: Options {
+            progressions: 520,
+            ..small.simulator
+        },
+        ..small
+    })
+    .await
+}
+
+impl TestApp {
+    /// Begins a full fetch of the progressions and kills the worker after two of three pages.
+    async fn crash_before_the_third_page(&self) {
+        let integration = self.integration();
+        self.enqueue(&integration, "course_progressions", Mode::Full)
+            .await;
+        let third = Fault::once(FOR_EVER).on(Endpoint::CourseProgressions);
+        self.simulator.inject(third.on_page(3));
+        let worker = self.spawn_worker();
+        self.wait_for(
+            "SELECT count(*) AS count FROM sync_runs WHERE endpoint = 'course_progressions' \
+             AND status = 'RUNNING' AND pages_fetched = 2",
+            1,
+        )
+        .await;
+        worker.abort();
+        let killed = worker.await.expect_err("the worker was killed");
+        assert!(killed.is_cancelled());
+        self.simulator.clear_requests();
+    }
+
+    fn pages(&self) -> Vec<Option<String>> {
+        let requests = self.requests_to(Endpoint::CourseProgressions);
+        let cursor = |request| parameter(request, "cursor");
+        requests.iter().map(cursor).collect()
+    }
+}
+
+// Rules 5 and 6, F17, F21, F47, F48
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_workers_run_is_taken_over_at_its_checkpoint() {
+    let app = three_pages().await;
+    app.crash_before_the_third_page().await;
+    assert_eq!(app.step().await, None, "its lease still lives");
+    app.simulator.advance_clock(PAST_THE_LEASE);
+    assert_eq!(app.step().await, Some(Ending::Succeeded));
+    let pages = app.pages();
+    assert_eq!(pages.len(), 1, "only the page that was not stored");
+    assert!(pages[0].is_some());
+    let run = app.last_run("course_progressions").await;
+    assert_eq!(
+        (&run["attempts"], &run["pages_fetched"]),
+        (&2.into(), &3.into())
+    );
+    app.work().await;
+    app.assert_mirrors_the_truth().await;
+}
+
+// Rule 6, F18: resumed, then absence: what the dead worker had seen is still seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_full_fetch_removes_nothing_that_was_seen_before_the_crash() {
+    let app = three_pages().await;
+    app.work().await;
+    app.crash_before_the_third_page().await;
+    app.simulator.advance_clock(PAST_THE_LEASE);
+    assert_eq!(app.step().await, Some(Ending::Succeeded));
+    let run = app.last_run("course_progressions").await;
+    assert_eq!(
+        (&run["records_deleted"], &run["removals_held_back"]),
+        (&0.into(), &0.into())
+    );
+    app.assert_mirrors_the_truth().await;
+}
+
+// Rule 6, F18: the marks are in an unlogged table, which a crash of Postgres empties.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_marks_restart_the_enumeration() {
+    let app = three_pages().await;
+    app.work().await;
+    app.crash_before_the_third_page().await;
+    app.sql("TRUNCATE seen_records").await;
+    app.simulator.advance_clock(PAST_THE_LEASE);
+    assert_eq!(app.step().await, Some(Ending::Postponed));
+    assert_eq!(app.step().await, Some(Ending::Succeeded));
+    assert_eq!(app.pages().len(), 3, "from the first page on");
+    assert_eq!(
+        app.last_run("course_progressions").await["removals_held_back"],
+        0
+    );
+    app.assert_mirrors_the_truth().await;
+}
+
+// Rule 6, F15
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_cursor_restarts_the_enumeration_once() {
+    let app = three_pages().await;
+    let dead = Fault::once(FaultKind::DeadCursor).on(Endpoint::CourseProgressions);
+    app.simulator.inject(dead.on_page(3));
+    app.enqueue(&app.integration(), "course_progressions", Mode::Full)
+        .await;
+    assert_eq!(app.step().await, Some(Ending::Postponed));
+    assert_eq!(app.step().await, Some(Ending::Succeeded));
+    let run = app.last_run("course_progressions").await;
+    assert_eq!(
+        (&run["restarts"], &run["records_received"]),
+        (&1.into(), &520.into())
+    );
+    app.work().await;
+    app.assert_mirrors_the_truth().await;
+}
+
+// Rule 6, F15
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_dies_again_fails_the_run() {
+    let app = three_pages().await;
+    let dead = Fault::once(FaultKind::DeadCursor).on(Endpoint::CourseProgressions);
+    app.simulator.inject(dead.on_page(3).times(2));
+    app.enqueue(&app.integration(), "course_progressions", Mode::Full)
+        .await;
+    assert_eq!(app.step().await, Some(Ending::Postponed));
+    assert_eq!(app.step().await, Some(Ending::Failed));
+    assert_eq!(
+        app.state("course_progressions").await["watermark"],
+        Value::Null
+    );
+}
+
+// Rule 6, F16
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_was_used_before_fails_the_run_by_name() {
+    let app = three_pages().await;
+    let endless = Fault::once(FaultKind::CursorLoop).on(Endpoint::CourseProgressions);
+    app.simulator.inject(endless.on_page(2).times(50));
+    let run = app.fetch("course_progressions", Mode::Full).await;
+    assert_eq!(
+        (&run["status"], &run["error_code"]),
+        (&"FAILED".into(), &"MIRROR.CURSOR_LOOP".into())
+    );
+    assert_eq!(
+        run["records_received"], 250,
+        "the page with the loop is not counted"
+    );
+    assert_eq!(app.pages().len(), 2);
+}
+
+// Rules 5 and 6
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graceful_stop_hands_the_run_back() {
+    let app = three_pages().await;
+    app.enqueue(&app.integration(), "course_progressions", Mode::Full)
+        .await;
+    let slow = Fault::once(FOR_EVER).on(Endpoint::CourseProgressions);
+    app.simulator.inject(slow.on_page(3));
+    let (stop, stopped) = watch::channel(false);
+    let mut engine = app.engine.clone();
+    engine.stop = stopped;
+    let worker = tokio::spawn(async move { engine.work_once(Appetite::Anything).await });
+    let stored = "SELECT count(*) AS count FROM sync_runs WHERE pages_fetched = 2";
+    app.wait_for(stored, 1).await;
+    stop.send_replace(true);
+    let ending = worker
+        .await
+        .expect("the worker ends")
+        .expect("the database works");
+    assert_eq!(ending, Some(Ending::HandedBack));
+    assert_eq!(
+        app.step().await,
+        Some(Ending::Succeeded),
+        "at once, without waiting for the lease"
+    );
+    assert_eq!(
+        app.last_run("course_progressions").await["pages_fetched"],
+        3
+    );
+    app.work().await;
+    app.assert_mirrors_the_truth().await;
+}
