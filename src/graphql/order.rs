@@ -21,9 +21,7 @@ impl Order {
     pub(super) fn of(request: &mut Request) -> Option<Self> {
         let operation = request.operation_name.clone();
         let document = request.parsed_query().ok()?;
-        let has_one_field = |items: &[async_graphql::Positioned<Selection>]| {
-            matches!(items, [only] if matches!(only.node, Selection::Field(_)))
-        };
+        let has_one_field = |items: &[async_graphql::Positioned<Selection>]| matches!(items, [only] if matches!(only.node, Selection::Field(_)));
         let is_settled = document
             .operations
             .iter()

@@ -81,7 +81,9 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<(), Stop> {
         let started_at = fetched.started_at.unwrap_or(asked_at);
         // This fetch began after the one that set the watermark ended; but the `Date` header has only
         // seconds, so by it a slower request can seem to have begun earlier, and rule 8 would refuse its rows.
-        enumeration.observed_at = state.watermark.map_or(started_at, |mark| started_at.max(mark));
+        enumeration.observed_at = state
+            .watermark
+            .map_or(started_at, |mark| started_at.max(mark));
     }
     let mut parked = run.records_parked;
     loop {
