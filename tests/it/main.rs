@@ -7,7 +7,13 @@ mod journey;
 mod connections;
 // the execution rules of GraphQL
 mod graphql;
+// routes, statuses and error codes
+mod http;
+// what a query costs in SQL
+mod planning;
 // every field and relation of the mirrored types
 mod records;
+// triggerResync, runs and health
+mod resync;
 // the published schema
 mod schema;
