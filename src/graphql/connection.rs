@@ -70,6 +70,14 @@ impl Order {
         }
     }
 
+    /// Whether the keys of a cursor, which a client may have made up, have the types of the columns.
+    fn accepts(&self, keys: &[String]) -> bool {
+        self.keys
+            .iter()
+            .zip(keys)
+            .all(|((_, ty), key)| *ty != "bigint" || key.parse::<i64>().is_ok())
+    }
+
     fn columns(&self, alias: &str) -> Vec<String> {
         self.keys
             .iter()
@@ -104,7 +112,8 @@ impl Page {
         let after = plan
             .argument::<String>(selected, "after")?
             .map(|cursor| {
-                ids::read_cursor(&cursor, order.name, order.keys.len()).ok_or_else(|| {
+                let keys = ids::read_cursor(&cursor, order.name, order.keys.len());
+                keys.filter(|keys| order.accepts(keys)).ok_or_else(|| {
                     plan.refuse(selected, "after is no cursor of a connection in this order")
                 })
             })

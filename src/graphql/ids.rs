@@ -13,7 +13,13 @@ pub(super) fn encode_sql(expression: &str) -> String {
 }
 
 fn decode(text: &str) -> Option<String> {
-    String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    is_storable(&text).then_some(text)
+}
+
+/// Whether Postgres can hold the text: it refuses U+0000, so no row has it in its id.
+pub(super) fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
 }
 
 /// SQL of the node id of a row: type, then `parts`, one a line. No type and no integration id contains a
@@ -51,7 +57,7 @@ pub(super) fn read_cursor(cursor: &str, order: &str, keys: usize) -> Option<Vec<
         return None;
     }
     let read: Option<Vec<String>> = texts.collect();
-    read.filter(|read| read.len() == keys)
+    read.filter(|read| read.len() == keys && read.iter().all(|key| is_storable(key)))
 }
 
 #[cfg(test)]

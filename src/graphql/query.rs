@@ -219,8 +219,7 @@ fn statement<'q>(
         )?),
         Reads::Record(object) => {
             let kombo_id = required(&plan, selected, "komboId")?;
-            let integration = plan.argument::<async_graphql::ID>(selected, "integrationKomboId")?;
-            let integration = integration.map(|id| id.0);
+            let integration = optional(&plan, selected, "integrationKomboId")?;
             Some(record(&mut plan, object, &kombo_id, integration, selected)?)
         }
         Reads::Integration => {
@@ -245,10 +244,22 @@ fn statement<'q>(
 }
 
 fn required<'q>(plan: &Plan<'q>, selected: &Selected<'q>, name: &str) -> ServerResult<String> {
-    let value = plan.argument::<async_graphql::ID>(selected, name)?;
-    value
-        .map(|id| id.0)
+    optional(plan, selected, name)?
         .ok_or_else(|| plan.refuse(selected, format!("{name} is missing")))
+}
+
+fn optional<'q>(
+    plan: &Plan<'q>,
+    selected: &Selected<'q>,
+    name: &str,
+) -> ServerResult<Option<String>> {
+    let id = plan.argument::<async_graphql::ID>(selected, name)?;
+    match id {
+        Some(id) if !ids::is_storable(&id) => {
+            Err(plan.refuse(selected, format!("{name} contains U+0000, which no id has")))
+        }
+        id => Ok(id.map(|id| id.0)),
+    }
 }
 
 fn record<'q>(
@@ -292,8 +303,8 @@ fn sync_status<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult
         &selected.below,
     )?;
     let visible = plan.visible("i.id");
-    let which = match plan.argument::<async_graphql::ID>(selected, "integrationKomboId")? {
-        Some(id) => format!("i.id = {}", plan.statement.text(id.0)),
+    let which = match optional(plan, selected, "integrationKomboId")? {
+        Some(id) => format!("i.id = {}", plan.statement.text(id)),
         None => "i.deleted_at IS NULL".to_owned(),
     };
     Ok(format!(

@@ -13,8 +13,18 @@ mod faults;
 /// Records that are not what the documentation says.
 mod hostile;
 mod journey;
+// pages, cursors and their limits
+mod connections;
+// the execution rules of GraphQL
+mod graphql;
+// routes, statuses and error codes
+mod http;
+// what a query costs in SQL
+mod planning;
 // every field and relation of the mirrored types
 mod records;
+// triggerResync, runs and health
+mod resync;
 // the published schema
 mod schema;
 /// The program itself: settings, signals, a kill.

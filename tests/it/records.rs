@@ -28,6 +28,7 @@ async fn three_integrations() -> TestApp {
     let app = TestApp::with(Setup {
         simulator: Options {
             integrations: 3,
+            progressions: 100,
             ..Setup::default().simulator
         },
         ..Setup::default()

@@ -39,30 +39,73 @@ impl TestApp {
         log
     }
 
-    /// The plan of a noted statement whose only bound value is the present moment.
+    /// The plan of a noted statement.
     pub(crate) async fn plan(&self, statement: &str) -> String {
+        self.explain(statement, "VERBOSE, COSTS OFF").await
+    }
+
+    /// How many rows of a table a noted statement reads when it runs.
+    pub(crate) async fn rows_read(&self, statement: &str, table: &str) -> u64 {
+        let plan = self
+            .explain(statement, "ANALYZE, VERBOSE, COSTS OFF, TIMING OFF")
+            .await;
+        let of_table = format!(" on public.{table} ");
+        plan.lines()
+            .filter(|line| line.contains(&of_table))
+            .filter_map(|line| line.split("rows=").nth(1))
+            .map(|rest| {
+                let digits = rest.split(['.', ' ']).next().expect("a number");
+                digits.parse::<u64>().expect("a number")
+            })
+            .sum()
+    }
+
+    async fn explain(&self, statement: &str, options: &str) -> String {
         #[derive(diesel::QueryableByName)]
         struct Line {
             #[diesel(sql_type = diesel::sql_types::Text)]
             line: String,
         }
-        let sql = statement.split(" -- binds").next().expect("a text");
+        let (sql, binds) = statement.split_once(" -- binds: ").expect("bound values");
+        let literals = literals(binds);
+        let mut sql = sql.to_owned();
+        for (position, literal) in literals.iter().enumerate().rev() {
+            sql = sql.replace(&format!("${}", position + 1), literal);
+        }
         let mut connection = self.database().await;
         connection
-            .batch_execute(
+            .batch_execute(&format!(
                 "CREATE OR REPLACE FUNCTION pg_temp.plan(q text) RETURNS SETOF text LANGUAGE plpgsql AS \
-                 $$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN (VERBOSE, COSTS OFF) ' || q USING clock_timestamp(); END $$",
-            )
+                 $$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN ({options}) ' || q; END $$",
+            ))
             .await
             .expect("the function is made");
         let lines: Vec<Line> = diesel::sql_query("SELECT line FROM pg_temp.plan($1) line")
-            .bind::<diesel::sql_types::Text, _>(sql)
+            .bind::<diesel::sql_types::Text, _>(&sql)
             .get_results(&mut connection)
             .await
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
-        lines
-            .into_iter()
-            .map(|line| line.line + "\n")
-            .collect::<String>()
+        lines.into_iter().map(|line| line.line + "\n").collect()
     }
+}
+
+/// Bound values, written as Rust writes them, as SQL. A moment is any moment.
+fn literals(binds: &str) -> Vec<String> {
+    let mut rest = binds.trim_matches(['[', ']']);
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let (literal, after) = match rest.strip_prefix('"') {
+            Some(text) => {
+                let (text, after) = text.split_once('"').expect("the text ends");
+                (format!("'{text}'::text"), after)
+            }
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                ("clock_timestamp()".to_owned(), &rest[end..])
+            }
+        };
+        found.push(literal);
+        rest = after.trim_start_matches(", ");
+    }
+    found
 }

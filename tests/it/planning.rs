@@ -1,0 +1,208 @@
+//! What a query costs in SQL: one statement for each root field however deep it is, only what was asked
+//! for, and by index.
+
+use kombo_mirror::simulator::Options;
+use serde_json::Value;
+
+use crate::support::TestApp;
+use crate::support::app::Setup;
+
+const TABLES: [&str; 7] = [
+    "users",
+    "courses",
+    "course_revisions",
+    "course_providers",
+    "skills",
+    "course_revision_skills",
+    "course_progressions",
+];
+
+/// The statement of a query with one root field.
+async fn statement(app: &TestApp, query: &str) -> String {
+    let log = app.note_statements().await;
+    app.query(query).await;
+    let mut sent = log.take();
+    assert_eq!(sent.len(), 1, "{query}: {sent:#?}");
+    sent.remove(0)
+}
+
+// F66: no statement per row
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_costs_one_statement_however_many_rows_it_shows() {
+    let app = TestApp::with(Setup {
+        simulator: Options {
+            users: 120,
+            progressions: 600,
+            ..Setup::default().simulator
+        },
+        ..Setup::default()
+    })
+    .await;
+    app.work().await;
+    let log = app.note_statements().await;
+    for first in [1, 10, 100] {
+        let query = format!(
+            "{{ users(first: {first}) {{ totalCount freshness {{ complete }} nodes {{ firstName integration {{ tool }} \
+             courseProgressions(first: {first}) {{ totalCount nodes {{ status courseRevision {{ title skills {{ name }} \
+             course {{ title provider {{ name courses {{ nodes {{ komboId }} }} }} }} }} }} }} }} }} }}"
+        );
+        let answer = app.query(&query).await;
+        let nodes = answer["users"]["nodes"].as_array().expect("nodes");
+        assert_eq!(nodes.len(), first);
+        let sent = log.take();
+        assert_eq!(sent.len(), 1, "{first} rows: {sent:#?}");
+    }
+    app.query(
+        "{ users { totalCount } skills { totalCount } syncStatus { liveRecords lastRun { id } } }",
+    )
+    .await;
+    assert_eq!(log.take().len(), 3, "one for each root field");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_asked_for_is_not_read() {
+    let app = TestApp::loaded().await;
+    let little = statement(&app, "{ users(first: 5) { nodes { firstName } } }").await;
+    assert!(!little.contains("count(*)"), "{little}");
+    let plan = app.plan(&little).await;
+    for column in ["remote_data", "custom_fields", "integration_fields"] {
+        assert!(
+            !outputs(&plan).contains(column),
+            "{column} is read:\n{plan}"
+        );
+    }
+    let much = "{ users(first: 5) { totalCount nodes { remoteData customFields integrationFields { key } } } }";
+    let much = statement(&app, much).await;
+    assert!(much.contains("count(*)"), "{much}");
+    let plan = app.plan(&much).await;
+    for column in ["remote_data", "custom_fields", "integration_fields"] {
+        assert!(
+            outputs(&plan).contains(column),
+            "{column} is not read:\n{plan}"
+        );
+    }
+    let count = statement(&app, "{ users { totalCount } }").await;
+    assert!(
+        !count.contains("row_number"),
+        "no page is read for a count: {count}"
+    );
+}
+
+/// What the plan's nodes hand on, without those that only pick rows.
+fn outputs(plan: &str) -> String {
+    plan.lines()
+        .filter(|line| line.trim_start().starts_with("Output:"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// Rows enough that a planner which can use an index does.
+async fn fill(app: &TestApp) {
+    let rows = [
+        ("users", "last_name", "'N' || n", 4000),
+        ("skills", "name", "'S' || n", 1000),
+        ("course_providers", "name", "'P' || n", 1000),
+        ("courses", "provider_id", "'x' || n % 1000", 3000),
+        ("course_revisions", "course_id", "'x' || n % 3000", 5000),
+        (
+            "course_progressions",
+            "user_id, course_revision_id",
+            "'x' || n % 4000, 'x' || n % 5000",
+            12_000,
+        ),
+    ];
+    for (table, columns, values, count) in rows {
+        app.sql(&format!(
+            "INSERT INTO {table} (integration_id, id, observed_at, mirrored_at, {columns}) \
+             SELECT i.id, 'x' || n, now(), now(), {values} FROM integrations i, generate_series(1, {count}) n"
+        ))
+        .await;
+    }
+    app.sql(
+        "INSERT INTO course_revision_skills (integration_id, course_revision_id, skill_id, observed_at, mirrored_at) \
+         SELECT i.id, 'x' || n, 'x' || n % 1000, now(), now() FROM integrations i, generate_series(1, 5000) n",
+    )
+    .await;
+    for table in TABLES {
+        app.sql(&format!("ANALYZE {table}")).await;
+    }
+}
+
+// design: every query by an index, whichever way it goes
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_and_every_relation_is_read_by_an_index() {
+    let app = TestApp::with(Setup {
+        simulator: Options {
+            integrations: 2,
+            users: 5,
+            courses: 3,
+            skills: 3,
+            progressions: 5,
+            ..Setup::default().simulator
+        },
+        ..Setup::default()
+    })
+    .await;
+    fill(&app).await;
+    let integration = app.integration();
+    let cursor = app
+        .query("{ users(first: 9) { pageInfo { endCursor } } }")
+        .await;
+    let cursor = &cursor["users"]["pageInfo"]["endCursor"];
+    let mut queries = vec![
+        format!("{{ users(first: 9, after: {cursor}) {{ nodes {{ id }} }} }}"),
+        "{ user(komboId: \"x7\") { lastName } }".to_owned(),
+        "{ users(first: 5) { nodes { courseProgressions(first: 5) { totalCount nodes { courseRevision { \
+         title course { title provider { name } } } } } } } }"
+            .to_owned(),
+        "{ courses(first: 5) { nodes { title currentRevision { title } courseProgressions(first: 5) { \
+         totalCount nodes { user { lastName } } } } } }"
+            .to_owned(),
+        "{ skills(first: 5) { nodes { courseRevisions(first: 5) { totalCount nodes { skills { name } \
+         courseProgressions(first: 5) { nodes { id } } } } } } }"
+            .to_owned(),
+        "{ courseProviders(first: 5) { nodes { courses(first: 5) { totalCount nodes { revisions(first: 2) { \
+         nodes { id } } } } } } }"
+            .to_owned(),
+    ];
+    for list in [
+        "users",
+        "courses",
+        "courseRevisions",
+        "courseProviders",
+        "skills",
+        "courseProgressions",
+    ] {
+        queries.push(format!("{{ {list}(first: 9) {{ nodes {{ komboId }} }} }}"));
+        queries.push(format!(
+            "{{ integration(komboId: \"{integration}\") {{ {list}(first: 9) {{ nodes {{ komboId }} }} }} }}"
+        ));
+    }
+    for query in queries {
+        let plan = app.plan(&statement(&app, &query).await).await;
+        for table in TABLES {
+            let scan = format!("Seq Scan on public.{table} ");
+            assert!(!plan.contains(&scan), "{query}\n{plan}");
+        }
+    }
+}
+
+// a nested page must not read the whole list to sort it
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_large_list_reads_no_more_than_the_page() {
+    let app = TestApp::start().await;
+    fill(&app).await;
+    let integration = app.integration();
+    for query in [
+        "{ users(first: 9) { nodes { komboId } } }".to_owned(),
+        format!(
+            "{{ integration(komboId: \"{integration}\") {{ users(first: 9) {{ nodes {{ komboId }} }} }} }}"
+        ),
+    ] {
+        let sql = statement(&app, &query).await;
+        let rows = app.rows_read(&sql, "users").await;
+        assert!(rows <= 20, "{rows} rows are read for 9: {query}");
+    }
+    let all: Value = app.query("{ users { totalCount } }").await;
+    assert_eq!(all["users"]["totalCount"], 4000);
+}
