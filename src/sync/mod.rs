@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use diesel::result::Error as DieselError;
-use diesel_async::AsyncConnection as _;
+use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
@@ -96,13 +96,38 @@ impl Engine {
             () = crate::serve::stopped(self.stop.clone()) => return self.hand_back(run).await,
         };
         match outcome {
-            Ok(()) => Ok(Ending::Succeeded),
+            Ok(complete) => {
+                if complete.is_first_load {
+                    self.analyze(complete.endpoint).await;
+                }
+                Ok(Ending::Succeeded)
+            }
             Err(run::Stop::LeaseLost) => Ok(Ending::LeaseLost),
             Err(run::Stop::Kombo(error)) => self.after_error(run, &error).await,
             Err(run::Stop::Mirror(failure)) => self.give_up(run, &failure, true).await,
             Err(run::Stop::Database(error)) => {
                 Err(error).with_context(|| format!("storing sync run {}", run.id))
             }
+        }
+    }
+
+    /// Tells the planner what a first load has brought: until Postgres looks by itself, a minute later,
+    /// queries would be planned for the empty tables that it knows.
+    async fn analyze(&self, endpoint: &models::Endpoint) {
+        let analyzed = async {
+            let mut connection = self.pool.get().await?;
+            for table in endpoint.tables {
+                connection
+                    .batch_execute(&format!("ANALYZE {}", table.name))
+                    .await?;
+            }
+            anyhow::Ok(())
+        };
+        if let Err(error) = analyzed.await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the statistics of loaded tables could not be made"
+            );
         }
     }
 

@@ -71,8 +71,16 @@ struct Enumeration<'a> {
     expected_records: Option<i64>,
 }
 
+/// A run whose last page is stored.
+pub(super) struct Complete {
+    /// Its endpoint.
+    pub(super) endpoint: &'static Endpoint,
+    /// Nothing had been fetched completely before.
+    pub(super) is_first_load: bool,
+}
+
 /// Fetches and stores all pages of a claimed run.
-pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<(), Stop> {
+pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<Complete, Stop> {
     let endpoint = endpoint_of(run).map_err(Stop::Mirror)?;
     let (mut enumeration, state) = Enumeration::begin(engine, run, endpoint).await?;
     let mut cursor = run.cursor.clone();
@@ -98,7 +106,11 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<(), Stop> {
                 parked,
                 kombo_now: fetched.times.map(|times| times.answered_at),
             };
-            return enumeration.store(rows, None, Some(end)).await;
+            enumeration.store(rows, None, Some(end)).await?;
+            return Ok(Complete {
+                endpoint,
+                is_first_load: state.watermark.is_none(),
+            });
         };
         let (stored, following) = tokio::join!(
             enumeration.store(rows, Some(&next), None),

@@ -26,13 +26,13 @@ mod records;
 // triggerResync, runs and health
 mod resync;
 // the published schema
-mod schema;
 /// The program itself: settings, signals, a kill.
 mod process;
 /// Who works on what.
 mod queue;
 /// Full fetches that change nothing, and those that repair.
 mod repair;
+mod schema;
 /// From a first load to what a webhook brings.
 mod sync;
 /// How far the next fetch goes back.

@@ -5,8 +5,8 @@
 
 pub(crate) mod app;
 pub(crate) mod database;
-pub(crate) mod statements;
 pub(crate) mod look;
+pub(crate) mod statements;
 pub(crate) mod truth;
 
 pub(crate) use app::TestApp;
