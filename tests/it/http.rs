@@ -189,7 +189,10 @@ async fn get_answers_queries_and_refuses_mutations() {
     let path = "/graphql?query=query%20Q(%24n%3AInt)%7Busers(first%3A%24n)%7BtotalCount%7D%7D\
                 mutation%20M%7BtriggerResync(input%3A%7B%7D)%7Bcoalesced%7D%7D&variables=%7B%22n%22%3A1%7D&operationName=";
     let query = send(routes.clone(), get(&format!("{path}Q"), Some(ADMIN))).await;
-    assert_eq!(query.json(), json!({ "data": { "users": { "totalCount": 0 } } }));
+    assert_eq!(
+        query.json(),
+        json!({ "data": { "users": { "totalCount": 0 } } })
+    );
     let mutation = send(routes.clone(), get(&format!("{path}M"), Some(ADMIN))).await;
     assert_eq!(mutation.status, 405);
     let nothing = send(routes.clone(), get("/graphql", Some(READER))).await;

@@ -5,10 +5,16 @@ mod support;
 mod journey;
 // pages, cursors and their limits
 mod connections;
+// the migrated tables
+mod database;
 // the execution rules of GraphQL
 mod graphql;
 // routes, statuses and error codes
 mod http;
+// who may know whom
+mod invariants;
+// a page of every endpoint, from JSON to GraphQL
+mod models;
 // what a query costs in SQL
 mod planning;
 // every field and relation of the mirrored types
