@@ -205,7 +205,8 @@ impl ContainerType for QueryRoot {
                 ctx.add_error(error);
                 Ok(Some(Value::Null))
             }
-            answer => answer.map(Some),
+            Err(error) => Err(ctx.set_error_path(error)),
+            Ok(value) => Ok(Some(value)),
         }
     }
 }
