@@ -119,10 +119,14 @@ fn declared() -> BTreeMap<String, Columns> {
 fn declared_table(block: &str) -> (String, Columns) {
     let mut name = String::new();
     let mut columns = Columns::new();
+    let mut sql_name = None;
     for line in block.lines().map(str::trim) {
         if line == "}" {
             break;
+        } else if let Some(name) = line.strip_prefix("#[sql_name = \"") {
+            sql_name = name.split('"').next();
         } else if let Some((column, ty)) = line.split_once(" -> ") {
+            let column = sql_name.take().unwrap_or(column);
             columns.push(declared_column(column, ty.trim_end_matches(',')));
         } else if line.ends_with(") {") {
             name = line.split(' ').next().unwrap_or_default().to_owned();

@@ -19,6 +19,8 @@ mod models;
 mod planning;
 // every field and relation of the mirrored types
 mod records;
+// connecting to Postgres over TLS
+mod tls;
 // triggerResync, runs and health
 mod resync;
 // the published schema
