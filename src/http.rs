@@ -173,8 +173,8 @@ async fn graphql_post(State(app): State<App>, headers: HeaderMap, body: Body) ->
         return graphql_error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
     };
     match serde_json::from_slice::<async_graphql::Request>(&body) {
-        Ok(request) => execute(&app, request, viewer, &headers).await,
-        Err(_) => graphql_error(
+        Ok(request) if !request.query.is_empty() => execute(&app, request, viewer, &headers).await,
+        _ => graphql_error(
             StatusCode::BAD_REQUEST,
             "BAD_USER_INPUT",
             "the body must be a JSON object with query, and optionally variables and operationName",
@@ -191,14 +191,21 @@ async fn graphql_get(
         Ok(viewer) => viewer,
         Err(refused) => return *refused,
     };
-    let request = async_graphql::http::parse_query_string(&query.unwrap_or_default());
-    let Ok(mut request) = request else {
+    let query = query.unwrap_or_default();
+    let request = async_graphql::http::parse_query_string(&query).ok();
+    let Some(mut request) = request.filter(|request| !request.query.is_empty()) else {
         return graphql_error(
             StatusCode::BAD_REQUEST,
             "BAD_USER_INPUT",
             "the query string must have query, and optionally variables (JSON) and operationName",
         );
     };
+    // the library knows this member by another name than the specification
+    if let Some((_, name)) = url::form_urlencoded::parse(query.as_bytes())
+        .find(|(member, value)| member == "operationName" && !value.is_empty())
+    {
+        request.operation_name = Some(name.into_owned());
+    }
     if changes_something(&mut request) {
         let mut refused = graphql_error(
             StatusCode::METHOD_NOT_ALLOWED,

@@ -1,6 +1,6 @@
 //! GraphQL errors: each carries `extensions.code`, and what is internal stays inside.
 
-use async_graphql::{ErrorExtensionValues, Response, ServerError};
+use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
 
 /// The closed set of `extensions.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,18 @@ pub(super) fn response(code: Code, message: &str) -> Response {
         locations: Vec::new(),
         ..error
     }])
+}
+
+/// A root member that failed and may not be null takes the whole answer with it (section 6.4.4 of the
+/// specification); the library leaves it out instead.
+pub(super) fn propagate(response: &mut Response) {
+    let Value::Object(members) = &response.data else {
+        return;
+    };
+    let is_left_out = |error: &ServerError| matches!(error.path.first(), Some(PathSegment::Field(name)) if !members.contains_key(name.as_str()));
+    if response.errors.iter().any(is_left_out) {
+        response.data = Value::Null;
+    }
 }
 
 /// Gives the errors of parsing and validation, which the library makes without extensions, their code.

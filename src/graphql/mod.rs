@@ -65,6 +65,7 @@ impl Schema {
             return errors::response(Code::Timeout, "the request took too long; ask for less");
         };
         errors::add_codes(&mut response);
+        errors::propagate(&mut response);
         if let Some(order) = order {
             order.apply(&mut response.data);
         }

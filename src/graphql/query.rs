@@ -192,11 +192,21 @@ impl ContainerType for QueryRoot {
                 .data::<Viewer>()
                 .map_err(|error| error.into_server_error(ctx.item.pos))?;
             let now = read::now(ctx);
-            statement(ctx, viewer, now, root.reads, &selected)?
+            statement(ctx, viewer, now, root.reads, &selected)
         };
-        match statement {
-            Some(statement) => read::answer(ctx, statement).await.map(Some),
-            None => Ok(Some(Value::Null)),
+        let answer = match statement {
+            Ok(Some(statement)) => read::answer(ctx, statement).await,
+            Ok(None) => Ok(Value::Null),
+            Err(error) => Err(error),
+        };
+        match answer {
+            // section 6.4.4 of the specification; the library would leave the member out
+            Err(error) if !root.field.ty.ends_with('!') => {
+                ctx.add_error(error);
+                Ok(Some(Value::Null))
+            }
+            Err(error) => Err(ctx.set_error_path(error)),
+            Ok(value) => Ok(Some(value)),
         }
     }
 }

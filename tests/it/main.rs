@@ -15,14 +15,22 @@ mod hostile;
 mod journey;
 // pages, cursors and their limits
 mod connections;
+// the migrated tables
+mod database;
 // the execution rules of GraphQL
 mod graphql;
 // routes, statuses and error codes
 mod http;
+// who may know whom
+mod invariants;
+// a page of every endpoint, from JSON to GraphQL
+mod models;
 // what a query costs in SQL
 mod planning;
 // every field and relation of the mirrored types
 mod records;
+// connecting to Postgres over TLS
+mod tls;
 // triggerResync, runs and health
 mod resync;
 // the published schema
