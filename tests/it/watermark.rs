@@ -33,11 +33,28 @@ async fn a_fetch_that_finds_nothing_moves_the_watermark() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_watermark_never_moves_back() {
     let app = TestApp::loaded().await;
-    app.sql("UPDATE endpoint_states SET watermark = watermark + interval '1 hour'")
+    // a second ahead: what whole seconds in the `Date` header can make of two fetches
+    app.sql("UPDATE endpoint_states SET watermark = watermark + interval '1 second'")
         .await;
     let before = app.state("users").await["watermark"].clone();
     app.fetch("users", Mode::Delta).await;
     assert_eq!(app.state("users").await["watermark"], before);
+}
+
+// Rule 3, F06: a watermark in Kombo's future would hide every change until Kombo's clock has caught up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watermark_in_kombos_future_is_given_up_and_everything_is_fetched() {
+    let app = TestApp::loaded().await;
+    app.sql("UPDATE endpoint_states SET watermark = watermark + interval '1 hour'")
+        .await;
+    let integration = app.integration();
+    app.simulator.set_webhook_target(None);
+    app.simulator.insert_user(&integration).expect("a user");
+    let run = app.fetch("users", Mode::Delta).await;
+    assert_eq!(run["mode"], "FULL");
+    let ahead = moment(&app.state("users").await["watermark"]) - app.simulator.now();
+    assert!(ahead < TimeDelta::seconds(3), "{ahead}");
+    app.assert_mirrors_the_truth().await;
 }
 
 // Rule 3, F04, F05, F10: the overlap is sent and not stored; sent in UTC, with milliseconds and `Z`.
