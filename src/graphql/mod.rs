@@ -12,9 +12,11 @@ mod order;
 mod plan;
 mod query;
 mod read;
+mod records;
 mod select;
 mod status;
 mod types;
+mod words;
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::errors::{self, Code};
 use super::query::run_list;
 use super::read;
-use super::status::{KomboEndpoint, SyncMode};
+use super::words::{KomboEndpoint, SyncMode};
 use crate::auth::{Scope, Viewer};
 use crate::integrations;
 use crate::models::{self, Endpoint, Mode};

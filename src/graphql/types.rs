@@ -9,13 +9,13 @@ use async_graphql::registry::{
 };
 
 use super::connection::{DEFAULT_PAGE, LARGEST_PAGE};
-use super::status;
+use super::{records, status, words};
 use crate::models;
 use crate::models::object::{EnumType, Field, INTEGRATION_FIELD, Kind, Object, Shape, Target};
 
 /// Shapes beside the mirrored objects.
 const SHAPES: &[&Shape] = &[
-    &status::INTEGRATION,
+    &records::INTEGRATION,
     &status::ENDPOINT_SYNC_STATUS,
     &status::SYNC_RUN,
     &status::SYNC_ERROR,
@@ -50,9 +50,9 @@ pub(super) fn field(target: Target, name: &str) -> Option<&'static Field> {
 fn fields(target: Target) -> impl Iterator<Item = &'static Field> {
     let (common, own) = match target {
         Target::Mirrored(object) if object.table.has_tombstones() => {
-            (status::RECORD_FIELDS, object.fields)
+            (records::RECORD_FIELDS, object.fields)
         }
-        Target::Mirrored(object) => (status::DATELESS_RECORD_FIELDS, object.fields),
+        Target::Mirrored(object) => (records::DATELESS_RECORD_FIELDS, object.fields),
         Target::Plain(shape) => (shape.fields, [].as_slice()),
     };
     common.iter().chain(own)
@@ -60,7 +60,7 @@ fn fields(target: Target) -> impl Iterator<Item = &'static Field> {
 
 /// Where the rows of a shape that has a root list are, and its column that names the integration.
 pub(super) fn root_table(shape: &Shape) -> (&'static str, &'static str) {
-    if shape.name == status::INTEGRATION.name {
+    if shape.name == records::INTEGRATION.name {
         ("integrations", "id")
     } else {
         ("sync_runs", "integration_id")
@@ -102,7 +102,7 @@ pub(super) fn register(registry: &mut Registry) {
             add_connection(registry, shape.name, false);
         }
     }
-    for values in models::ENUMS.iter().chain(status::ENUMS) {
+    for values in models::ENUMS.iter().chain(words::ENUMS) {
         add_enum(registry, values);
     }
     add_plain_types(registry);
@@ -128,7 +128,7 @@ pub(super) fn add_interfaces(registry: &mut Registry) {
         registry,
         MIRRORED_RECORD,
         "What every record of Kombo has in the mirror.",
-        status::RECORD_FIELDS.iter().map(meta_field),
+        records::RECORD_FIELDS.iter().map(meta_field),
         records(),
     );
 }

@@ -1,0 +1,293 @@
+//! What GraphQL shows of every mirrored record, and of the integration that it belongs to.
+
+use super::status::ENDPOINT_SYNC_STATUS;
+use super::words::{INTEGRATION_SETUP_STATUS, INTEGRATION_STATE};
+use crate::models;
+use crate::models::object::{Field, Kind, Link, Relation, Shape, Target};
+
+pub(super) const fn field(
+    name: &'static str,
+    ty: &'static str,
+    description: &'static str,
+    kind: Kind,
+) -> Field {
+    Field {
+        name,
+        ty,
+        description,
+        kind,
+    }
+}
+
+pub(super) const fn to_shape(target: &'static Shape, relation: Relation) -> Link {
+    Link {
+        target: Target::Plain(target),
+        relation,
+    }
+}
+
+const fn of_integration(from: &'static str) -> Relation {
+    Relation {
+        from,
+        on: "{t}.integration_id = {p}.id",
+        order: "",
+    }
+}
+
+const fn records(
+    name: &'static str,
+    ty: &'static str,
+    description: &'static str,
+    link: Link,
+) -> Field {
+    field(name, ty, description, Kind::Connection(link))
+}
+
+/// The GraphQL type `Integration`.
+pub(super) static INTEGRATION: Shape = Shape {
+    name: "Integration",
+    description: "A customer's connected learning system.",
+    is_node: true,
+    fields: &[
+        field("id", "ID!", "Opaque, globally unique id.", Kind::NodeId),
+        field(
+            "komboId",
+            "ID!",
+            "Kombo's integration id, for instance `moodle:7C9M5s…`.",
+            Kind::Column("id"),
+        ),
+        field(
+            "tool",
+            "String",
+            "Slug of the connected tool, for instance `moodle`; an open set.",
+            Kind::Column("tool"),
+        ),
+        field(
+            "organizationName",
+            "String",
+            "The end customer's name, as given in Kombo's connection flow.",
+            Kind::Column("organization_name"),
+        ),
+        field(
+            "originId",
+            "String",
+            "Your own id of the end customer, as given in Kombo's connection flow.",
+            Kind::Column("origin_id"),
+        ),
+        field(
+            "state",
+            "IntegrationState!",
+            "State at Kombo; UNKNOWN until Kombo was asked.",
+            Kind::Enum("state", &INTEGRATION_STATE),
+        ),
+        field(
+            "setupStatus",
+            "IntegrationSetupStatus",
+            "Set-up at Kombo.",
+            Kind::Enum("setup_status", &INTEGRATION_SETUP_STATUS),
+        ),
+        field(
+            "paused",
+            "Boolean!",
+            "Whether the mirror leaves the integration alone by request.",
+            Kind::Column("paused"),
+        ),
+        field(
+            "registeredAt",
+            "DateTime!",
+            "When the mirror learnt of the integration.",
+            Kind::Time("registered_at"),
+        ),
+        field(
+            "deletedAt",
+            "DateTime",
+            "When the mirror learnt that Kombo deleted it.",
+            Kind::Time("deleted_at"),
+        ),
+        field(
+            "syncStatus",
+            "[EndpointSyncStatus!]!",
+            "How fresh each endpoint is, in alphabetical order.",
+            Kind::List(to_shape(
+                &ENDPOINT_SYNC_STATUS,
+                Relation {
+                    from: "endpoint_states {t}",
+                    on: "{t}.integration_id = {p}.id",
+                    order: "{t}.endpoint",
+                },
+            )),
+        ),
+        records(
+            "users",
+            "UserConnection!",
+            "The integration's users.",
+            Link {
+                target: Target::Mirrored(&models::users::USER),
+                relation: of_integration("users {t}"),
+            },
+        ),
+        records(
+            "courses",
+            "CourseConnection!",
+            "The integration's courses.",
+            Link {
+                target: Target::Mirrored(&models::courses::COURSE),
+                relation: of_integration("courses {t}"),
+            },
+        ),
+        records(
+            "courseRevisions",
+            "CourseRevisionConnection!",
+            "The integration's course revisions.",
+            Link {
+                target: Target::Mirrored(&models::courses::COURSE_REVISION),
+                relation: of_integration("course_revisions {t}"),
+            },
+        ),
+        records(
+            "courseProviders",
+            "CourseProviderConnection!",
+            "The integration's course providers.",
+            Link {
+                target: Target::Mirrored(&models::courses::COURSE_PROVIDER),
+                relation: of_integration("course_providers {t}"),
+            },
+        ),
+        records(
+            "skills",
+            "SkillConnection!",
+            "The integration's skills.",
+            Link {
+                target: Target::Mirrored(&models::skills::SKILL),
+                relation: of_integration("skills {t}"),
+            },
+        ),
+        records(
+            "courseProgressions",
+            "CourseProgressionConnection!",
+            "The integration's course progressions.",
+            Link {
+                target: Target::Mirrored(&models::course_progressions::COURSE_PROGRESSION),
+                relation: of_integration("course_progressions {t}"),
+            },
+        ),
+    ],
+};
+
+/// From a row to its integration.
+pub(super) const fn integration_of_row() -> Kind {
+    Kind::One(to_shape(
+        &INTEGRATION,
+        Relation {
+            from: "integrations {t}",
+            on: "{t}.id = {p}.integration_id",
+            order: "",
+        },
+    ))
+}
+
+/// Fields of every mirrored record whose table has Kombo's dates.
+pub(super) static RECORD_FIELDS: &[Field] = &[
+    field("id", "ID!", "Opaque, globally unique id.", Kind::NodeId),
+    field(
+        "komboId",
+        "ID!",
+        "Kombo's id as sent; unique within one type of one integration.",
+        Kind::Column("id"),
+    ),
+    field(
+        "remoteId",
+        "String",
+        "Id in the learning system; may be made of several.",
+        Kind::Column("remote_id"),
+    ),
+    field(
+        "integration",
+        "Integration!",
+        "The integration that the record belongs to.",
+        integration_of_row(),
+    ),
+    field(
+        "changedAt",
+        "DateTime",
+        "Kombo's `changed_at`: when a property of the record itself last changed; null where Kombo shows none.",
+        Kind::Time("changed_at"),
+    ),
+    field(
+        "remoteDeletedAt",
+        "DateTime",
+        "When Kombo found that the record is gone from the learning system.",
+        Kind::Time("remote_deleted_at"),
+    ),
+    field(
+        "missingSince",
+        "DateTime",
+        "Since when a complete full fetch no longer contains the record.",
+        Kind::Time("missing_since"),
+    ),
+    field(
+        "isDeleted",
+        "Boolean!",
+        "Whether the record is gone, by Kombo's word or by its absence.",
+        Kind::Sql("({t}.remote_deleted_at IS NOT NULL OR {t}.missing_since IS NOT NULL)"),
+    ),
+    field(
+        "mirroredAt",
+        "DateTime!",
+        "When the mirror last wrote the row.",
+        Kind::Time("mirrored_at"),
+    ),
+];
+
+/// The same for tables without Kombo's dates.
+pub(super) static DATELESS_RECORD_FIELDS: &[Field] = &[
+    field("id", "ID!", "Opaque, globally unique id.", Kind::NodeId),
+    field(
+        "komboId",
+        "ID!",
+        "Kombo's id as sent; unique within one type of one integration.",
+        Kind::Column("id"),
+    ),
+    field(
+        "remoteId",
+        "String",
+        "Id in the learning system; may be made of several.",
+        Kind::Column("remote_id"),
+    ),
+    field(
+        "integration",
+        "Integration!",
+        "The integration that the record belongs to.",
+        integration_of_row(),
+    ),
+    field(
+        "changedAt",
+        "DateTime",
+        "Always null: Kombo shows no dates of these records.",
+        Kind::Sql("NULL"),
+    ),
+    field(
+        "remoteDeletedAt",
+        "DateTime",
+        "Always null: Kombo shows no dates of these records.",
+        Kind::Sql("NULL"),
+    ),
+    field(
+        "missingSince",
+        "DateTime",
+        "Since when a complete full fetch no longer contains the record.",
+        Kind::Time("missing_since"),
+    ),
+    field(
+        "isDeleted",
+        "Boolean!",
+        "Whether the record is gone, by its absence.",
+        Kind::Sql("({t}.missing_since IS NOT NULL)"),
+    ),
+    field(
+        "mirroredAt",
+        "DateTime!",
+        "When the mirror last wrote the row.",
+        Kind::Time("mirrored_at"),
+    ),
+];

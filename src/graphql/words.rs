@@ -1,0 +1,150 @@
+//! The closed sets of words in which the sync is spoken of.
+
+use async_graphql::Enum;
+
+use crate::models::object::EnumType;
+use crate::models::{self, Mode};
+
+/// How far a sync run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum SyncMode {
+    /// What changed since the watermark.
+    Delta,
+    /// Everything; the only mode that notices an absence and repairs drift.
+    Full,
+}
+
+impl From<SyncMode> for Mode {
+    fn from(mode: SyncMode) -> Self {
+        match mode {
+            SyncMode::Delta => Self::Delta,
+            SyncMode::Full => Self::Full,
+        }
+    }
+}
+
+/// A list endpoint of Kombo's LMS API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum KomboEndpoint {
+    /// `GET /lms/users`: users.
+    Users,
+    /// `GET /lms/courses`: courses with their providers, revisions and skill assignments.
+    Courses,
+    /// `GET /lms/skills`: skills.
+    Skills,
+    /// `GET /lms/course-progressions`: course progressions.
+    CourseProgressions,
+}
+
+impl KomboEndpoint {
+    /// The endpoint's description.
+    #[must_use]
+    pub fn endpoint(self) -> &'static models::Endpoint {
+        match self {
+            Self::Users => &models::users::ENDPOINT,
+            Self::Courses => &models::courses::ENDPOINT,
+            Self::Skills => &models::skills::ENDPOINT,
+            Self::CourseProgressions => &models::course_progressions::ENDPOINT,
+        }
+    }
+}
+
+/// Enums of the sync, as stored.
+pub(super) const ENUMS: &[&EnumType] = &[
+    &SYNC_TRIGGER,
+    &SYNC_RUN_STATUS,
+    &SYNC_HEALTH,
+    &INTEGRATION_STATE,
+    &INTEGRATION_SETUP_STATUS,
+];
+
+pub(super) static SYNC_TRIGGER: EnumType = EnumType {
+    name: "SyncTrigger",
+    description: "Why a sync run exists.",
+    values: &[
+        ("INITIAL", "The endpoint had never been fetched completely."),
+        (
+            "WEBHOOK",
+            "A `data-changed` webhook named a model of the endpoint.",
+        ),
+        ("SCHEDULE", "The periodic full fetch was due."),
+        (
+            "CATCH_UP",
+            "A periodic delta that looks for what no webhook announced, or for records known only in part.",
+        ),
+        ("MANUAL", "Somebody asked, by `triggerResync`."),
+    ],
+    is_kombos: false,
+};
+
+pub(super) static SYNC_RUN_STATUS: EnumType = EnumType {
+    name: "SyncRunStatus",
+    description: "Where a sync run stands.",
+    values: &[
+        ("QUEUED", "Waiting for a worker."),
+        (
+            "RUNNING",
+            "Begun; also while it waits for Kombo, then `error` says why.",
+        ),
+        (
+            "SUCCEEDED",
+            "All pages are stored and the watermark has moved.",
+        ),
+        (
+            "FAILED",
+            "Given up; `error` says why, and the watermark is where it was.",
+        ),
+        ("CANCELLED", "Taken out of the queue."),
+    ],
+    is_kombos: false,
+};
+
+pub(super) static SYNC_HEALTH: EnumType = EnumType {
+    name: "SyncHealth",
+    description: "How an endpoint of an integration is doing.",
+    values: &[
+        (
+            "UP_TO_DATE",
+            "The last fetch was complete and the next one is not overdue.",
+        ),
+        ("SYNCING", "A fetch is going on."),
+        ("STALE", "The hourly catch-up is overdue."),
+        ("FAILING", "The last attempts failed; `lastError` says why."),
+        ("AWAITING_FIRST_SYNC", "Nothing was fetched completely yet."),
+        ("PAUSED", "The integration is paused or deleted."),
+        (
+            "UNAVAILABLE",
+            "Kombo says that this connector has no such model, or that it is switched off.",
+        ),
+    ],
+    is_kombos: false,
+};
+
+pub(super) static INTEGRATION_STATE: EnumType = EnumType {
+    name: "IntegrationState",
+    description: "An integration's state at Kombo.",
+    values: &[
+        ("ACTIVE", "Kombo syncs it."),
+        (
+            "INVALID",
+            "Its credentials are broken; Kombo has stopped syncing it.",
+        ),
+        ("INACTIVE", "It is switched off."),
+        (
+            "DELETED",
+            "It was deleted at Kombo; the mirror fetches it no more.",
+        ),
+    ],
+    is_kombos: true,
+};
+
+pub(super) static INTEGRATION_SETUP_STATUS: EnumType = EnumType {
+    name: "IntegrationSetupStatus",
+    description: "How far the set-up of an integration has come at Kombo.",
+    values: &[
+        ("INCOMPLETE", "The end customer has not finished it."),
+        ("FINAL_SYNC_PENDING", "Kombo's first sync is still running."),
+        ("COMPLETED", "Done."),
+    ],
+    is_kombos: true,
+};
