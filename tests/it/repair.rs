@@ -143,3 +143,30 @@ async fn changes_since_the_last_fetch_are_no_drift() {
     assert_eq!(run["records_updated"], 1);
     assert_eq!(run["drifted_records"], 0);
 }
+
+// Rule 8, F24, F25, F26, F27: what a younger fetch wrote stays, whatever its `changed_at`.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_fetch_overwrites_and_removes_nothing_that_is_younger() {
+    let app = TestApp::loaded().await;
+    let user = app.some_id("users").await;
+    app.sql(&format!(
+        "UPDATE users SET first_name = 'Younger', changed_at = 'epoch', observed_at = observed_at + interval '1 hour' \
+         WHERE id = '{user}'"
+    ))
+    .await;
+    app.sql(&format!(
+        "INSERT INTO users (integration_id, id, observed_at, mirrored_at) \
+         SELECT integration_id, 'younger', observed_at, mirrored_at FROM users WHERE id = '{user}'"
+    ))
+    .await;
+    let run = app.fetch("users", Mode::Full).await;
+    assert_eq!(
+        (&run["status"], &run["records_deleted"]),
+        (&"SUCCEEDED".into(), &0.into())
+    );
+    assert_eq!(app.mirrored("users", &user).await["first_name"], "Younger");
+    assert_eq!(
+        app.mirrored("users", "younger").await["missing_since"],
+        Value::Null
+    );
+}

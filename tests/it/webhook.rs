@@ -1,6 +1,7 @@
 //! The door for Kombo's events.
 
 use kombo_mirror::simulator::{self, Endpoint};
+use kombo_mirror::webhook;
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -114,13 +115,29 @@ async fn a_missing_or_wrong_signature_is_refused_in_json() {
 
 // Rule 1
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_megabytes_are_refused() {
+async fn a_body_beyond_the_limit_is_refused() {
     let app = TestApp::start().await;
-    let (status, answer) = app.post_signed(&vec![b' '; 10 * 1024 * 1024]).await;
+    let body = vec![b' '; webhook::LARGEST_BODY + 1];
+    let (status, answer) = app.post_signed(&body).await;
     assert_eq!(
         (status, &answer["error"]["code"]),
         (413, &"PAYLOAD_TOO_LARGE".into())
     );
+    app.assert_untouched_and_alive().await;
+}
+
+// Rule 1: the rest of such a body is not read, so its sender may see the connection break instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_megabytes_are_refused_unread() {
+    let app = TestApp::start().await;
+    let body = vec![b' '; 10 * 1024 * 1024];
+    let request = reqwest::Client::new()
+        .post(app.url("/webhooks/kombo"))
+        .header(webhook::SIGNATURE_HEADER, simulator::sign(SECRET, &body))
+        .body(body);
+    if let Ok(answer) = request.send().await {
+        assert_eq!(answer.status().as_u16(), 413);
+    }
     app.assert_untouched_and_alive().await;
 }
 

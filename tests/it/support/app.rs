@@ -132,6 +132,7 @@ impl TestApp {
     pub(crate) async fn work(&self) -> Vec<Ending> {
         let mut endings = Vec::new();
         loop {
+            assert!(endings.len() < 500, "work that never ends: {endings:?}");
             let mut connection = self.database().await;
             let now = (self.engine.clock)();
             schedule::tick(&mut connection, now)

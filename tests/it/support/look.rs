@@ -102,6 +102,8 @@ impl TestApp {
 
     /// Fetches an endpoint of the first integration until its run ends or waits; returns the run.
     pub(crate) async fn fetch(&self, endpoint: &str, mode: Mode) -> Value {
+        // a webhook that arrives while the run is claimed would lock it, and the claim passes it over
+        self.simulator.flush_webhooks().await;
         self.enqueue(&self.integration(), endpoint, mode).await;
         while let Some(ending) = self.step().await {
             if ending == Ending::Postponed {
