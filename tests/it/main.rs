@@ -27,8 +27,10 @@ mod invariants;
 mod models;
 // what a query costs in SQL
 mod planning;
-// every field and relation of the mirrored types
+// every field of the mirrored types, and what is hidden
 mod records;
+// every way from a record to its related records
+mod relations;
 // connecting to Postgres over TLS
 mod tls;
 // triggerResync, runs and health
