@@ -382,3 +382,11 @@ async fn equal_ids_in_two_integrations_and_types_never_mix() {
         );
     }
 }
+
+// section 6.2.2 of the GraphQL specification: an empty selection is an empty object
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_fields_are_all_skipped_answers_with_nothing() {
+    let app = TestApp::start().await;
+    let answer = app.query("{ users @skip(if: true) { totalCount } }").await;
+    assert_eq!(answer, json!({}));
+}
