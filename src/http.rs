@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use futures_util::StreamExt as _;
 use secrecy::SecretString;
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -91,8 +92,35 @@ async fn readiness(State(app): State<App>) -> Response {
     }
 }
 
+/// What a body may have beyond its limit before the connection is cut.
+const READ_AND_DROPPED: usize = 32 * 1024 * 1024;
+
+/// Why a body was not taken.
+struct TooLarge;
+
+/// Takes a body of at most `limit` bytes. The rest of a larger one is read and dropped, up to a bound: a
+/// sender that is cut off while it still sends sees a broken connection instead of the answer.
+async fn read_body(body: Body, limit: usize) -> Result<Bytes, TooLarge> {
+    let mut taken = Vec::new();
+    let mut read = 0;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| TooLarge)?;
+        read += chunk.len();
+        if read <= limit {
+            taken.extend_from_slice(&chunk);
+        } else if read > limit + READ_AND_DROPPED {
+            break;
+        }
+    }
+    if read > limit {
+        return Err(TooLarge);
+    }
+    Ok(taken.into())
+}
+
 async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
-    let Ok(body) = to_bytes(body, webhook::LARGEST_BODY).await else {
+    let Ok(body) = read_body(body, webhook::LARGEST_BODY).await else {
         let message = format!("a webhook has at most {} bytes", webhook::LARGEST_BODY);
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
     };
@@ -168,7 +196,7 @@ async fn graphql_post(State(app): State<App>, headers: HeaderMap, body: Body) ->
             "Content-Type must be application/json",
         );
     }
-    let Ok(body) = to_bytes(body, LARGEST_QUERY).await else {
+    let Ok(body) = read_body(body, LARGEST_QUERY).await else {
         let message = format!("a request has at most {LARGEST_QUERY} bytes");
         return graphql_error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
     };

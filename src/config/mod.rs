@@ -160,7 +160,8 @@ pub struct SyncSettings {
     pub removal_guard_rows: i64,
     /// Removal guard: percent of a model's rows that may be removed.
     pub removal_guard_percent: i64,
-    /// A run whose lease is older was left by a dead worker and is taken over.
+    /// A run whose lease is older was left by a dead worker and is taken over. Kept alive three times in it,
+    /// so a busy database costs no run; short, so that a crash delays a change by seconds.
     pub lease: Duration,
     /// How long an idle worker or schedule sleeps at most.
     pub poll: Duration,
@@ -181,7 +182,7 @@ impl Default for SyncSettings {
             workers: 4,
             removal_guard_rows: 50,
             removal_guard_percent: 10,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_secs(15),
             poll: Duration::from_secs(1),
             first_backoff: Duration::from_secs(5),
             longest_backoff: Duration::from_secs(900),

@@ -391,7 +391,9 @@ fn freshness<'q>(
             let value = match asked.name() {
                 "__typename" => "'Freshness'".to_owned(),
                 "asOf" => iso(&format!("({oldest})")),
-                "lagSeconds" => format!("extract(epoch FROM {now} - ({oldest}))::float8"),
+                "lagSeconds" => {
+                    format!("greatest(0, extract(epoch FROM {now} - ({oldest})))::float8")
+                }
                 _ => "coalesce(bool_and(s.watermark IS NOT NULL AND s.error_code IS NULL \
                       AND s.removals_held_back = 0), true)"
                     .to_owned(),

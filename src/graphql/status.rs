@@ -87,7 +87,7 @@ pub(super) static ENDPOINT_SYNC_STATUS: Shape = Shape {
             "lagSeconds",
             "Float",
             "Seconds since the start of the last complete fetch.",
-            Kind::Sql("extract(epoch FROM {now} - {t}.watermark)::float8"),
+            Kind::Sql("greatest(0, extract(epoch FROM {now} - {t}.watermark))::float8"),
         ),
         field(
             "liveRecords",

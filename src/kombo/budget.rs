@@ -6,6 +6,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// The resolution of `ratelimit-reset`.
+const ONE_SECOND: Duration = Duration::from_secs(1);
+
 /// What is left of the current window, as last told.
 #[derive(Debug, Default)]
 pub(super) struct Budget(Mutex<Option<Window>>);
@@ -37,15 +40,14 @@ impl Budget {
     /// Learns from an answer's headers: requests left, and the time until the window ends.
     pub(super) fn learn(&self, remaining: u64, reset: Duration, at: Instant) {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // answers arrive out of order: within one window the lowest count is the newest
+        let ends = at + reset;
+        // Answers arrive out of order: within one window the lowest count is the newest. The seconds left
+        // are whole, so an end that lies more than one later is another window's.
         let remaining = match *window {
-            Some(known) if known.ends > at => remaining.min(known.remaining),
+            Some(known) if ends <= known.ends + ONE_SECOND => remaining.min(known.remaining),
             _ => remaining,
         };
-        *window = Some(Window {
-            remaining,
-            ends: at + reset,
-        });
+        *window = Some(Window { remaining, ends });
     }
 }
 
@@ -72,5 +74,14 @@ mod tests {
         budget.learn(0, Duration::from_secs(10), start);
         budget.learn(5, Duration::from_secs(10), start);
         assert_eq!(budget.take(start), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn an_answer_of_the_next_window_opens_the_budget_again() {
+        let budget = Budget::default();
+        let start = Instant::now();
+        budget.learn(0, Duration::from_secs(10), start);
+        budget.learn(300, Duration::from_secs(60), start);
+        assert_eq!(budget.take(start), Duration::ZERO);
     }
 }

@@ -29,7 +29,7 @@ pub struct Writer<'a> {
     pub drift_before: Option<DateTime<Utc>>,
 }
 
-/// What a write did, in rows of mirror tables.
+/// What a write did to records; skill assignments are no records of their own and are not counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, diesel::QueryableByName)]
 pub struct Effect {
     /// Rows that were unknown (or only a stub).
@@ -38,7 +38,8 @@ pub struct Effect {
     /// Rows with another content than before.
     #[diesel(sql_type = BigInt)]
     pub updated: i64,
-    /// Rows that were alive and now are not; they are among `updated`.
+    /// Rows that were alive and now are not: among `updated` where they were received, beyond it where their
+    /// absence from a list told.
     #[diesel(sql_type = BigInt)]
     pub deleted: i64,
     /// Rows written although no delta had announced them.
@@ -304,7 +305,7 @@ fn mark_unlisted(writer: &Writer<'_>, list: &CompleteList, present: Vec<String>)
              AND missing_since IS NULL AND NOT incomplete AND observed_at <= {observed} ORDER BY id FOR UPDATE), \
          marked AS (UPDATE {table} t SET missing_since = {observed}, observed_at = {observed}, mirrored_at = {now} \
            FROM gone WHERE t.integration_id = {integration} AND t.id = gone.id RETURNING gone.was_live) \
-         SELECT 0::bigint AS inserted, count(*) AS updated, count(*) FILTER (WHERE was_live) AS deleted, \
+         SELECT 0::bigint AS inserted, 0::bigint AS updated, count(*) FILTER (WHERE was_live) AS deleted, \
                 count(*) FILTER (WHERE {drifts} AND was_live) AS drifted FROM marked",
         table = list.table.name,
         parent = list.parent_column,
@@ -350,8 +351,7 @@ fn replace_skill_lists(
              AND p.course_revision_id = l.course_revision_id AND p.skill_id = l.skill_id) \
            ORDER BY l.course_revision_id, l.skill_id \
            ON CONFLICT (integration_id, course_revision_id, skill_id) DO NOTHING RETURNING 1) \
-         SELECT (SELECT count(*) FROM added) AS inserted, 0::bigint AS updated, \
-                (SELECT count(*) FROM gone) AS deleted, 0::bigint AS drifted",
+         SELECT 0::bigint AS inserted, 0::bigint AS updated, 0::bigint AS deleted, 0::bigint AS drifted",
     ));
     Some(statement)
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
-use diesel::{ExpressionMethods as _, QueryDsl as _};
+use diesel::{ExpressionMethods as _, QueryDsl as _, TextExpressionMethods as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
@@ -281,7 +281,9 @@ pub async fn claim(
     }
 }
 
-/// Gives an integration's postponed runs another try at once: Kombo has just told us that something moved.
+/// Gives those of an integration's postponed runs another try at once that wait for the integration itself
+/// (its set-up): Kombo has just told us that something moved. What waits for a rate limit or after a fault
+/// waits on.
 ///
 /// # Errors
 /// Whatever Postgres says.
@@ -295,6 +297,7 @@ pub async fn wake(
             .filter(sync_runs::integration_id.eq(integration_id))
             .filter(sync_runs::status.eq("RUNNING"))
             .filter(sync_runs::lease_until.is_null())
+            .filter(sync_runs::error_code.like("INTEGRATION.%"))
             .filter(sync_runs::available_at.gt(now)),
     )
     .set(sync_runs::available_at.eq(now))

@@ -314,3 +314,17 @@ async fn a_failing_endpoint_holds_no_other_up() {
     }
     assert_eq!(app.state("users").await["watermark"], Value::Null);
 }
+
+// Rule 13: Kombo's wish to wait holds, however many webhooks arrive meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_does_not_wake_a_run_that_waits_for_the_rate_limit() {
+    let app = TestApp::loaded().await;
+    let integration = app.integration();
+    app.simulator
+        .inject(Fault::once(FaultKind::TooManyRequests).on(Endpoint::Users));
+    app.enqueue(&integration, "users", Mode::Delta).await;
+    assert_eq!(app.step().await, Some(Ending::Postponed));
+    app.simulator.announce(&integration, &["lms_users"]);
+    app.simulator.flush_webhooks().await;
+    assert_eq!(app.step().await, None);
+}
