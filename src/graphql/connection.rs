@@ -359,7 +359,8 @@ fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Pa
     }
 }
 
-/// How old the answer may be: the oldest of the endpoints and integrations that it is read from.
+/// How old the answer may be: the oldest of the endpoints and integrations that it is read from. What a
+/// connector does not have is never fetched and makes no answer older.
 fn freshness<'q>(
     plan: &mut Plan<'q>,
     target: Target,
@@ -403,7 +404,7 @@ fn freshness<'q>(
         .collect();
     format!(
         "(SELECT {} FROM endpoint_states s JOIN integrations f ON f.id = s.integration_id \
-         WHERE f.deleted_at IS NULL AND s.endpoint IN ({}) AND {of})",
+         WHERE f.deleted_at IS NULL AND s.available AND s.endpoint IN ({}) AND {of})",
         json_object(&members),
         endpoints.join(", "),
     )

@@ -360,3 +360,15 @@ async fn freshness_is_that_of_the_oldest_endpoint_read() {
     let unknown = json!({ "asOf": null, "lagSeconds": null, "complete": false });
     assert_eq!(answer["users"]["freshness"], unknown);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_a_connector_lacks_makes_no_answer_older() {
+    let app = three_integrations().await;
+    app.sql("UPDATE endpoint_states SET available = false, watermark = NULL WHERE endpoint = 'skills' AND integration_id = (SELECT min(id) FROM integrations)")
+        .await;
+    let answer = app
+        .query("{ skills { freshness { asOf complete } } }")
+        .await;
+    assert_eq!(answer["skills"]["freshness"]["complete"], true);
+    assert_ne!(answer["skills"]["freshness"]["asOf"], Value::Null);
+}
