@@ -76,6 +76,9 @@
 //!    subqueries by index, every value of the request bound, and the viewer's integrations in its condition.
 //! 4. `read` runs the statement. Its only value is the answer's JSON, which is passed on as it is.
 //! 5. Failures get a code; what the database said goes to the log under the request id that the client sees.
+//!
+//! Comments and tests cite the rules of the sync (`docs/rules.md`) and the failures of others that each of
+//! them answers (`docs/failures.md`) by number.
 
 pub mod auth;
 pub mod clock;

@@ -6,18 +6,20 @@
 mod answer;
 mod budget;
 mod error;
+mod headers;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat, SubsecRound as _, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 pub use answer::Page;
 pub use error::{Error, Remedy};
+pub use headers::Times;
 
 use crate::config::KomboSettings;
 use crate::integrations::Details;
@@ -58,15 +60,6 @@ pub struct Fetched {
     pub page: Page,
     /// Kombo's time; `None`: the answer had no usable `Date` header.
     pub times: Option<Times>,
-}
-
-/// When a request was made and answered, by Kombo's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// Never later than the request truly began.
-    pub started_at: DateTime<Utc>,
-    /// When the answer was made, cut to a second.
-    pub answered_at: DateTime<Utc>,
 }
 
 struct Answer {
@@ -190,12 +183,12 @@ impl Client {
         let body = response.bytes().await.map_err(|error| network(&error))?;
         if status == 200 {
             return Ok(Answer {
-                times: times(&headers, waited),
+                times: headers::times(&headers, waited),
                 body: body.to_vec(),
             });
         }
         let mut error = Error::from_answer(status, &body);
-        error.retry_after = asked_to_wait(&headers, error.remedy);
+        error.retry_after = headers::asked_to_wait(&headers, error.remedy);
         Err(error)
     }
 
@@ -219,13 +212,7 @@ impl Client {
     }
 
     fn learn_budget(&self, headers: &HeaderMap) {
-        let number = |name: &'static str| {
-            header(headers, &HeaderName::from_static(name)).and_then(|text| text.parse().ok())
-        };
-        if let (Some(remaining), Some(reset)) =
-            (number("ratelimit-remaining"), number("ratelimit-reset"))
-        {
-            let reset = Duration::from_secs(reset);
+        if let Some((remaining, reset)) = headers::budget(headers) {
             self.budget.learn(remaining, reset, Instant::now());
         }
     }
@@ -274,47 +261,6 @@ fn network(error: &reqwest::Error) -> Error {
 fn jittered(tries: u32) -> Duration {
     let longest = FIRST_PAUSE * 2_u32.saturating_pow(tries.min(8));
     longest.mul_f64(fastrand::f64())
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// `retry-after-ms`, then `Retry-After` (seconds or a date, read against Kombo's own clock), and where the
-/// rate limit is the reason, `ratelimit-reset` (seconds left).
-fn asked_to_wait(headers: &HeaderMap, remedy: Remedy) -> Option<Duration> {
-    let named = |name: &'static str| header(headers, &HeaderName::from_static(name));
-    if let Some(wait) = named("retry-after-ms").and_then(|text| text.parse().ok()) {
-        return Some(Duration::from_millis(wait));
-    }
-    if let Some(text) = header(headers, &RETRY_AFTER) {
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let until = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
-        return (until - server_time(headers)?).to_std().ok();
-    }
-    let reset = named("ratelimit-reset").and_then(|text| text.parse().ok());
-    reset
-        .filter(|_| remedy == Remedy::SlowDown)
-        .map(Duration::from_secs)
-}
-
-fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    let text = header(headers, &reqwest::header::DATE)?;
-    DateTime::parse_from_rfc2822(text)
-        .ok()
-        .map(|date| date.to_utc())
-}
-
-/// The `Date` header tells when the answer was made, cut to a second, and the request began at most
-/// `waited` before that (F06).
-fn times(headers: &HeaderMap, waited: Duration) -> Option<Times> {
-    let answered_at = server_time(headers)?;
-    Some(Times {
-        started_at: (answered_at - waited).trunc_subsecs(3),
-        answered_at,
-    })
 }
 
 fn read_details(body: &[u8]) -> Result<Details, Error> {
@@ -372,43 +318,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
-        entries
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
-    }
-
-    #[test]
-    fn the_most_exact_wish_to_wait_is_honoured() {
-        let all = headers(&[
-            ("retry-after-ms", "1500"),
-            ("retry-after", "9"),
-            ("ratelimit-reset", "57"),
-        ]);
-        let wait = |headers: &HeaderMap| asked_to_wait(headers, Remedy::SlowDown);
-        assert_eq!(wait(&all), Some(Duration::from_millis(1500)));
-        let seconds = headers(&[("retry-after", "9"), ("ratelimit-reset", "57")]);
-        assert_eq!(wait(&seconds), Some(Duration::from_secs(9)));
-        let dated = headers(&[
-            ("date", "Sun, 22 Nov 2026 10:00:00 GMT"),
-            ("retry-after", "Sun, 22 Nov 2026 10:00:30 GMT"),
-        ]);
-        assert_eq!(wait(&dated), Some(Duration::from_secs(30)));
-        let reset = headers(&[("ratelimit-reset", "57")]);
-        assert_eq!(wait(&reset), Some(Duration::from_secs(57)));
-        assert_eq!(asked_to_wait(&reset, Remedy::RetryLater), None);
-    }
-
-    // F06: the mark comes from Kombo's clock and never lies after the true start.
-    #[test]
-    fn the_start_of_a_request_is_told_by_kombos_clock() {
-        let dated = headers(&[("date", "Sun, 22 Nov 2026 10:00:05 GMT")]);
-        let start = times(&dated, Duration::from_secs(2)).unwrap().started_at;
-        assert_eq!(format_moment(start), "2026-11-22T10:00:03.000Z");
-        assert_eq!(times(&HeaderMap::new(), Duration::ZERO), None);
-    }
 
     #[test]
     fn only_a_refused_continuation_is_a_dead_cursor() {

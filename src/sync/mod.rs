@@ -4,6 +4,7 @@
 //! stored in one transaction with its checkpoint → on the last page removals and watermark → done; or an
 //! error, whose remedy decides between going on later and giving up.
 
+mod parked;
 pub mod plan;
 mod removals;
 mod run;

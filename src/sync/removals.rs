@@ -3,16 +3,14 @@
 //! Only ever after one unbroken, complete enumeration of the endpoint that owns the table, and never more
 //! than the guard allows: an empty answer is more likely a fault than the end of a company.
 
-use chrono::{DateTime, Utc};
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use sha2::{Digest as _, Sha256};
 
+use super::parked;
 use crate::db::Statement;
 use crate::models::Endpoint;
-use crate::models::page::Parked;
 use crate::models::store::Writer;
 use crate::models::table::Table;
 use crate::queue::{self, Run};
@@ -27,25 +25,8 @@ mod schema {
             id -> Text,
         }
     }
-
-    diesel::table! {
-        /// Records that could not be read.
-        parked_records (integration_id, endpoint, id) {
-            integration_id -> Text,
-            endpoint -> Text,
-            id -> Text,
-            record -> Text,
-            error -> Text,
-            run_id -> BigInt,
-            first_seen_at -> Timestamptz,
-            last_seen_at -> Timestamptz,
-        }
-    }
 }
-use schema::{parked_records, seen_records};
-
-/// Begins the key of a parked record whose id is unreadable; no Kombo id begins so.
-const UNIDENTIFIED: &str = "?";
+use schema::seen_records;
 
 /// How much absence is believed without a human (rule 11).
 #[derive(Debug, Clone, Copy)]
@@ -144,63 +125,6 @@ pub(super) async fn forget_seen(
         .await
 }
 
-/// Keeps the records of a page that could not be read, and lets go of those that now could.
-pub(super) async fn park(
-    connection: &mut AsyncPgConnection,
-    run: &Run,
-    readable: &[String],
-    parked: &[Parked],
-    now: DateTime<Utc>,
-) -> QueryResult<()> {
-    use diesel::upsert::excluded;
-    if !readable.is_empty() {
-        diesel::delete(
-            parked_records::table
-                .filter(parked_records::integration_id.eq(&run.integration_id))
-                .filter(parked_records::endpoint.eq(&run.endpoint))
-                .filter(parked_records::id.eq_any(readable)),
-        )
-        .execute(connection)
-        .await?;
-    }
-    for parked in parked {
-        diesel::insert_into(parked_records::table)
-            .values((
-                parked_records::integration_id.eq(&run.integration_id),
-                parked_records::endpoint.eq(&run.endpoint),
-                parked_records::id.eq(key(parked)),
-                parked_records::record.eq(&parked.record),
-                parked_records::error.eq(&parked.error),
-                parked_records::run_id.eq(run.id),
-                parked_records::first_seen_at.eq(now),
-                parked_records::last_seen_at.eq(now),
-            ))
-            .on_conflict((
-                parked_records::integration_id,
-                parked_records::endpoint,
-                parked_records::id,
-            ))
-            .do_update()
-            .set((
-                parked_records::record.eq(excluded(parked_records::record)),
-                parked_records::error.eq(excluded(parked_records::error)),
-                parked_records::run_id.eq(excluded(parked_records::run_id)),
-                parked_records::last_seen_at.eq(excluded(parked_records::last_seen_at)),
-            ))
-            .execute(connection)
-            .await?;
-    }
-    Ok(())
-}
-
-fn key(parked: &Parked) -> String {
-    parked.id.clone().unwrap_or_else(|| {
-        let digest = Sha256::digest(parked.record.as_bytes());
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{UNIDENTIFIED}{hex}")
-    })
-}
-
 /// Marks what the run did not see, table by table; returns the rows that the guard held back.
 pub(super) async fn remove_absent(
     connection: &mut AsyncPgConnection,
@@ -210,7 +134,7 @@ pub(super) async fn remove_absent(
     guard: Guard,
     parked: i64,
 ) -> QueryResult<i64> {
-    if parked > 0 && has_unidentified(connection, run).await? {
+    if parked > 0 && parked::has_unidentified(connection, run).await? {
         tracing::warn!(
             run.id,
             "a record without a readable id was parked: absence proves nothing in this run"
@@ -226,18 +150,6 @@ pub(super) async fn remove_absent(
         held_back += remove_absent_from(connection, run, table, writer, guard).await?;
     }
     Ok(held_back)
-}
-
-async fn has_unidentified(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<bool> {
-    use diesel::TextExpressionMethods as _;
-    let count: i64 = parked_records::table
-        .filter(parked_records::integration_id.eq(&run.integration_id))
-        .filter(parked_records::run_id.eq(run.id))
-        .filter(parked_records::id.like(format!("{UNIDENTIFIED}%")))
-        .count()
-        .get_result(connection)
-        .await?;
-    Ok(count > 0)
 }
 
 async fn remove_absent_from(

@@ -11,6 +11,7 @@ use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde_json::json;
 
+use super::parked;
 use super::removals::{self, Guard};
 use super::states::{self, Outlook};
 use super::{EndpointState, Engine, endpoint_of};
@@ -261,7 +262,7 @@ impl<'a> Enumeration<'a> {
         if self.mode == Mode::Full {
             progress.seen_marks = removals::mark_seen(connection, self.run.id, &page.seen).await?;
         }
-        removals::park(connection, self.run, &page.readable, &page.parked, now).await?;
+        parked::park(connection, self.run, &page.readable, &page.parked, now).await?;
         let (effect, stubbed) = page.writes.run(connection).await?;
         for table in stubbed {
             self.ask_owner(connection, table, now).await?;
