@@ -359,6 +359,13 @@ fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Pa
     }
 }
 
+/// Seconds since a watermark by Kombo's clock, which may be a little ahead of ours; null without one.
+fn lag_seconds(now: &str, watermark: &str) -> String {
+    format!(
+        "(CASE WHEN {watermark} > {now} THEN 0 ELSE extract(epoch FROM {now} - {watermark}) END)::float8"
+    )
+}
+
 /// How old the answer may be: the oldest of the endpoints and integrations that it is read from. What a
 /// connector does not have is never fetched and makes no answer older.
 fn freshness<'q>(
@@ -392,9 +399,7 @@ fn freshness<'q>(
             let value = match asked.name() {
                 "__typename" => "'Freshness'".to_owned(),
                 "asOf" => iso(&format!("({oldest})")),
-                "lagSeconds" => {
-                    format!("greatest(0, extract(epoch FROM {now} - ({oldest})))::float8")
-                }
+                "lagSeconds" => lag_seconds(&now, &format!("({oldest})")),
                 _ => "coalesce(bool_and(s.watermark IS NOT NULL AND s.error_code IS NULL \
                       AND s.removals_held_back = 0), true)"
                     .to_owned(),

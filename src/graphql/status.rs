@@ -87,7 +87,9 @@ pub(super) static ENDPOINT_SYNC_STATUS: Shape = Shape {
             "lagSeconds",
             "Float",
             "Seconds since the start of the last complete fetch.",
-            Kind::Sql("greatest(0, extract(epoch FROM {now} - {t}.watermark))::float8"),
+            Kind::Sql(
+                "(CASE WHEN {t}.watermark > {now} THEN 0 ELSE extract(epoch FROM {now} - {t}.watermark) END)::float8",
+            ),
         ),
         field(
             "liveRecords",
