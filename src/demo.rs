@@ -1,14 +1,16 @@
 //! Everything on one machine with nothing to set up: a private Postgres, a simulated Kombo whose data keeps
 //! changing and whose webhooks are signed, and the server.
 //!
-//! Only composition: each part is the real one. A second start goes on with the same folder; the simulator
-//! begins with the same seed, replays the changes it had made, and a full fetch settles the rest.
+//! Only composition: each part is the real one. A second start goes on with the same folder: the simulator
+//! makes up the same records as of the same moment, makes its changes again, and a full fetch settles what
+//! they do not share (the dates of the changes).
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -72,8 +74,8 @@ pub async fn run(options: DemoOptions, stop: Stop) -> anyhow::Result<()> {
     };
     println!("starting a private Postgres in {}", data_dir.display());
     let postgres = start_postgres(&options, &data_dir).await?;
-    let simulator = start_simulator(&options, address).await?;
-    let changes = Changes::resume(&data_dir, &simulator);
+    let life = Life::resume(&data_dir);
+    let simulator = start_simulator(&options, address, &life).await?;
     let settings = settings(&postgres, &simulator, address);
     let engine = serve::prepare(&settings, stop.clone()).await?;
     ask_for_everything(&engine.pool).await?;
@@ -81,8 +83,7 @@ pub async fn run(options: DemoOptions, stop: Stop) -> anyhow::Result<()> {
     if first_load(&engine.pool, stop.clone()).await? {
         welcome(address, &data_dir, &simulator);
     }
-    changes
-        .go_on(&simulator, options.seconds_per_change, stop)
+    life.go_on(&simulator, options.seconds_per_change, stop)
         .await;
     let served = server.await.context("the server panicked")?;
     simulator.stop().await;
@@ -92,19 +93,30 @@ pub async fn run(options: DemoOptions, stop: Stop) -> anyhow::Result<()> {
 }
 
 async fn start_postgres(options: &DemoOptions, data_dir: &Path) -> anyhow::Result<Postgres> {
+    std::fs::create_dir_all(data_dir).with_context(|| {
+        format!(
+            "cannot create {}; name another with --data-dir",
+            data_dir.display()
+        )
+    })?;
     let postgres = Postgres::start(embedded::Options {
-        data_dir: Some(data_dir.to_owned()),
+        data_dir: Some(data_dir.join("postgres")),
         bin_dir: options.pg_bin_dir.clone(),
         durable: true,
         ..embedded::Options::default()
     })
-    .await?;
+    .await
+    .context("the demo's database did not start (--data-dir names another folder)")?;
     // an error means that an earlier start has made it
     let _ = postgres.create_database(DATABASE, None).await;
     Ok(postgres)
 }
 
-async fn start_simulator(options: &DemoOptions, mirror: SocketAddr) -> anyhow::Result<Simulator> {
+async fn start_simulator(
+    options: &DemoOptions,
+    mirror: SocketAddr,
+    life: &Life,
+) -> anyhow::Result<Simulator> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let options = simulator::Options {
         integrations: options.integrations,
@@ -115,9 +127,12 @@ async fn start_simulator(options: &DemoOptions, mirror: SocketAddr) -> anyhow::R
             secret: WEBHOOK_SECRET.to_owned(),
         }),
         debounce: DEBOUNCE,
+        born_at: Some(life.born_at),
         ..simulator::Options::default()
     };
-    Simulator::start(listener, options).await
+    let simulator = Simulator::start(listener, options).await?;
+    simulator.change(life.changes);
+    Ok(simulator)
 }
 
 fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> Settings {
@@ -177,36 +192,47 @@ async fn first_load(pool: &db::Pool, stop: Stop) -> anyhow::Result<bool> {
     }
 }
 
-/// How many changes the simulator has made, kept in the data folder so that a second start can make them
-/// again.
-struct Changes {
+/// What the simulator has lived through, kept in the data folder so that a second start can repeat it.
+struct Life {
     file: PathBuf,
-    made: usize,
+    born_at: DateTime<Utc>,
+    changes: usize,
 }
 
-impl Changes {
-    fn resume(data_dir: &Path, simulator: &Simulator) -> Self {
-        let file = data_dir.with_extension("changes");
-        let made = std::fs::read_to_string(&file)
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(0);
-        simulator.change(made);
-        Self { file, made }
+impl Life {
+    /// The life kept in the folder, or a new one.
+    fn resume(data_dir: &Path) -> Self {
+        let file = data_dir.join("simulator");
+        let kept = std::fs::read_to_string(&file).ok();
+        let kept = kept.as_deref().and_then(|text| {
+            let (born_at, changes) = text.trim().split_once(' ')?;
+            Some((born_at.parse().ok()?, changes.parse().ok()?))
+        });
+        let (born_at, changes) = kept.unwrap_or_else(|| (clock::now(), 0));
+        Self {
+            file,
+            born_at,
+            changes,
+        }
+    }
+
+    fn keep(&self) {
+        let text = format!("{} {}", self.born_at.to_rfc3339(), self.changes);
+        if let Err(error) = std::fs::write(&self.file, text) {
+            tracing::debug!(%error, "the simulator's life could not be kept");
+        }
     }
 
     async fn go_on(mut self, simulator: &Simulator, seconds_per_change: f64, stop: Stop) {
         let pause = Duration::from_secs_f64(seconds_per_change.clamp(0.01, 86_400.0));
         loop {
+            self.keep();
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stopped(stop.clone()) => return,
             }
             simulator.change(1);
-            self.made += 1;
-            if let Err(error) = std::fs::write(&self.file, self.made.to_string()) {
-                tracing::debug!(%error, "the number of changes could not be kept");
-            }
+            self.changes += 1;
         }
     }
 }

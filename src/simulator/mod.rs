@@ -110,6 +110,9 @@ pub struct Options {
     pub initial_setup_pending: bool,
     /// How far the movable clock is ahead of the wall clock at the start; negative: behind.
     pub clock_offset_seconds: i64,
+    /// The moment as of which the records are made up, by the movable clock; `None`: the start. One seed
+    /// and one moment give the same records, dates included.
+    pub born_at: Option<DateTime<Utc>>,
 }
 
 impl Default for Options {
@@ -131,6 +134,7 @@ impl Default for Options {
             changes_per_second: 0.0,
             initial_setup_pending: false,
             clock_offset_seconds: 0,
+            born_at: None,
         }
     }
 }

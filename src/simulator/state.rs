@@ -40,9 +40,12 @@ impl State {
     pub(super) fn new(options: Options) -> State {
         let clock_offset = options.clock_offset_seconds.saturating_mul(1_000);
         let start = clock::now().timestamp_millis() + clock_offset;
+        let born = options
+            .born_at
+            .map_or(start, |moment| moment.timestamp_millis());
         State {
             integrations: (0..options.integrations)
-                .map(|number| seed::integration(&options, number, start))
+                .map(|number| seed::integration(&options, number, born))
                 .collect(),
             outbox: Outbox::new(options.webhook.clone(), options.debounce),
             faults: Vec::new(),

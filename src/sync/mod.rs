@@ -81,7 +81,6 @@ impl Engine {
             run.id,
             integration.id = run.integration_id,
             endpoint = run.endpoint,
-            mode = run.mode,
             attempt = run.attempts,
             ending = ?ending,
             "sync run left the worker"
