@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
+use async_graphql_axum::GraphQLResponse;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use futures_util::StreamExt as _;
@@ -242,7 +243,7 @@ async fn graphql_get(
         );
         refused
             .headers_mut()
-            .insert(ALLOW, axum::http::HeaderValue::from_static("POST"));
+            .insert(ALLOW, HeaderValue::from_static("POST"));
         return refused;
     }
     execute(&app, request, viewer, &headers).await
@@ -267,10 +268,9 @@ fn viewer(app: &App, headers: &HeaderMap) -> Result<Viewer, Box<Response>> {
     auth::viewer(&app.auth, authorization).ok_or_else(|| {
         let message = "send a valid token as Authorization: Bearer …";
         let mut refused = graphql_error(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message);
-        refused.headers_mut().insert(
-            WWW_AUTHENTICATE,
-            axum::http::HeaderValue::from_static("Bearer"),
-        );
+        refused
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         Box::new(refused)
     })
 }
@@ -305,17 +305,12 @@ async fn execute(
     } else {
         "application/json; charset=utf-8"
     };
-    match serde_json::to_vec(&response) {
-        Ok(body) => (status, [(CONTENT_TYPE, content_type)], body).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written");
-            graphql_error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "INTERNAL",
-                "internal error",
-            )
-        }
-    }
+    let mut answer = GraphQLResponse::from(response).into_response();
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
 }
 
 fn graphql_error(status: StatusCode, code: &str, message: &str) -> Response {
