@@ -72,7 +72,7 @@ pub mod schema {
 use schema::sync_runs;
 
 pub use work::{
-    Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
+    Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
     postpone, release, restart, succeed,
 };
 

@@ -15,7 +15,18 @@ use super::Run;
 use super::schema::sync_runs;
 use crate::models::Mode;
 
-/// Extends the lease. False: the run is no longer ours.
+/// What a heartbeat found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// The lease is extended.
+    Kept,
+    /// The run has come to its end in our own hands: the beat waited for the last page's transaction.
+    Ended,
+    /// The run is no longer ours: taken over, or cancelled.
+    Lost,
+}
+
+/// Extends the lease.
 ///
 /// # Errors
 /// Whatever Postgres says.
@@ -24,12 +35,22 @@ pub async fn heartbeat(
     run: &Run,
     lease: Duration,
     now: DateTime<Utc>,
-) -> QueryResult<bool> {
+) -> QueryResult<Beat> {
     let changed = diesel::update(ours(run))
         .set(sync_runs::lease_until.eq(now + lease))
         .execute(connection)
         .await?;
-    Ok(changed > 0)
+    if changed > 0 {
+        return Ok(Beat::Kept);
+    }
+    let ended: i64 = sync_runs::table
+        .filter(sync_runs::id.eq(run.id))
+        .filter(sync_runs::lease_token.eq(run.lease_token))
+        .filter(sync_runs::status.eq_any(["SUCCEEDED", "FAILED"]))
+        .count()
+        .get_result(connection)
+        .await?;
+    Ok(if ended > 0 { Beat::Ended } else { Beat::Lost })
 }
 
 type Ours<'a> = diesel::dsl::Filter<

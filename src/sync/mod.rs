@@ -24,7 +24,7 @@ use crate::db::Pool;
 use crate::integrations;
 use crate::kombo::{Client, Error as KomboError, Remedy};
 use crate::models;
-use crate::queue::{self, Appetite, Failure, Run};
+use crate::queue::{self, Appetite, Beat, Failure, Run};
 pub use states::EndpointState;
 
 /// How often an integration's details are asked for when nothing else happens.
@@ -146,8 +146,12 @@ impl Engine {
             };
             let beat =
                 queue::heartbeat(&mut connection, run, self.settings.lease, (self.clock)()).await;
-            if matches!(beat, Ok(false)) {
-                return Ok(Ending::LeaseLost);
+            drop(connection);
+            match beat {
+                Ok(Beat::Lost) => return Ok(Ending::LeaseLost),
+                // the work beside is about to say so itself
+                Ok(Beat::Ended) => std::future::pending().await,
+                Ok(Beat::Kept) | Err(_) => {}
             }
         }
     }

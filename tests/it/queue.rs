@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kombo_mirror::models::Mode;
-use kombo_mirror::queue::{self, Appetite};
+use kombo_mirror::queue::{self, Appetite, Beat};
 use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
 use kombo_mirror::sync::Ending;
 use serde_json::Value;
@@ -87,11 +87,8 @@ async fn a_worker_that_lost_its_lease_fails_nothing() {
         .await
         .expect("SQL");
     assert!(!queue::hold(&mut connection, &zombie).await.expect("SQL"));
-    assert!(
-        !queue::heartbeat(&mut connection, &zombie, lease, now)
-            .await
-            .expect("SQL")
-    );
+    let beat = queue::heartbeat(&mut connection, &zombie, lease, now).await;
+    assert_eq!(beat.expect("SQL"), Beat::Lost);
     assert!(queue::hold(&mut connection, &heir).await.expect("SQL"));
     assert_eq!(app.last_run("users").await["error_code"], Value::Null);
 }
@@ -239,4 +236,26 @@ async fn a_living_worker_keeps_its_lease() {
         Some(Ending::Succeeded)
     );
     assert_eq!(app.last_run("users").await["attempts"], 1);
+}
+
+// Rule 5: a beat that waited for the last page's transaction must not call a finished run lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beat_after_the_end_knows_that_the_run_ended_in_the_same_hands() {
+    let app = TestApp::start().await;
+    app.enqueue(&app.integration(), "users", Mode::Full).await;
+    let mut connection = app.database().await;
+    let now = app.simulator.now();
+    let lease = Duration::from_secs(60);
+    let run = queue::claim(&mut connection, Appetite::Anything, lease, now)
+        .await
+        .expect("SQL")
+        .expect("a run");
+    queue::succeed(&mut connection, &run, 0, now)
+        .await
+        .expect("SQL");
+    let beat = queue::heartbeat(&mut connection, &run, lease, now).await;
+    assert_eq!(beat.expect("SQL"), Beat::Ended);
+    app.sql("UPDATE sync_runs SET status = 'CANCELLED'").await;
+    let beat = queue::heartbeat(&mut connection, &run, lease, now).await;
+    assert_eq!(beat.expect("SQL"), Beat::Lost);
 }
