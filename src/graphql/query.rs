@@ -75,23 +75,7 @@ fn roots() -> Vec<Root> {
             "All integrations, by Kombo's id.",
         ),
     ];
-    for object in models::OBJECTS {
-        let by_id = format!(
-            "A `{}`, by Kombo's id, deleted or not; null when the mirror does not know it.",
-            object.name
-        );
-        let which = "The integration's Kombo id; needed only where several integrations use one id, else the first by id answers.";
-        roots.push(
-            root(object.singular, object.name, &by_id, Reads::Record(object))
-                .with(types::argument("komboId", "ID!", None, "Kombo's id."))
-                .with(types::argument("integrationKomboId", "ID", None, which)),
-        );
-        let all = format!(
-            "`{}` records of all integrations, by Kombo's id.",
-            object.name
-        );
-        roots.push(list(object.plural, Target::Mirrored(object), &all));
-    }
+    roots.extend(models::OBJECTS.iter().copied().flat_map(record_roots));
     roots.push(
         root(
             "syncStatus",
@@ -121,6 +105,22 @@ fn roots() -> Vec<Root> {
         "Sync runs, newest first.",
     ));
     roots
+}
+
+/// The look-up and the list of a mirrored type.
+fn record_roots(object: &'static Object) -> [Root; 2] {
+    let name = object.name;
+    let by_id = format!(
+        "A `{name}`, by Kombo's id, deleted or not; null when the mirror does not know it."
+    );
+    let which = "The integration's Kombo id; needed only where several integrations use one id, else the first by id answers.";
+    let all = format!("`{name}` records of all integrations, by Kombo's id.");
+    [
+        root(object.singular, name, &by_id, Reads::Record(object))
+            .with(types::argument("komboId", "ID!", None, "Kombo's id."))
+            .with(types::argument("integrationKomboId", "ID", None, which)),
+        list(object.plural, Target::Mirrored(object), &all),
+    ]
 }
 
 fn root(name: &str, ty: &str, description: &str, reads: Reads) -> Root {

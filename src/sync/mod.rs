@@ -175,6 +175,11 @@ impl Engine {
             Remedy::GiveUp => return self.give_up(run, &failure, true).await,
             Remedy::TreatAsAbsent => return self.give_up(run, &failure, false).await,
             Remedy::RestartEnumeration if run.restarts > 0 => {
+                // once was tried already, so this is the end of it
+                let failure = Failure {
+                    retryable: false,
+                    ..failure
+                };
                 return self.give_up(run, &failure, true).await;
             }
             Remedy::RestartEnumeration => Duration::ZERO,

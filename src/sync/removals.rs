@@ -38,7 +38,12 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    fn allows(self, absent: i64, live: i64) -> bool {
+    /// Whether so much absence is believed. Of an enumeration that showed nothing at all it is not, however
+    /// few rows there are, unless the setting says that everything may go.
+    fn allows(self, absent: i64, live: i64, saw_anything: bool) -> bool {
+        if !saw_anything && self.percent < 100 {
+            return absent == 0;
+        }
         absent <= self.rows.max(live.saturating_mul(self.percent) / 100)
     }
 }
@@ -107,12 +112,15 @@ pub(super) async fn marks_were_lost(
     if run.seen_marks == 0 {
         return Ok(false);
     }
-    let marks: i64 = seen_records::table
+    Ok(seen_count(connection, run).await? < run.seen_marks)
+}
+
+async fn seen_count(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<i64> {
+    seen_records::table
         .filter(seen_records::run_id.eq(run.id))
         .count()
         .get_result(connection)
-        .await?;
-    Ok(marks < run.seen_marks)
+        .await
 }
 
 /// Forgets a run's marks.
@@ -141,13 +149,15 @@ pub(super) async fn remove_absent(
         );
         return Ok(0);
     }
+    let saw_anything = seen_count(connection, run).await? > 0;
     let mut held_back = 0;
     for table in endpoint.tables {
         // a parked record's nested rows were not seen either, though they may well exist
         if parked > 0 && table.name != endpoint.tables[0].name {
             continue;
         }
-        held_back += remove_absent_from(connection, run, table, writer, guard).await?;
+        let allows = |absent, live| guard.allows(absent, live, saw_anything);
+        held_back += remove_absent_from(connection, run, table, writer, allows).await?;
     }
     Ok(held_back)
 }
@@ -157,11 +167,11 @@ async fn remove_absent_from(
     run: &Run,
     table: &Table,
     writer: &Writer<'_>,
-    guard: Guard,
+    allows: impl Fn(i64, i64) -> bool,
 ) -> QueryResult<i64> {
     let live_and_absent = absent(connection, run, table, writer, alive(table)).await?;
     let live_now = live_rows(connection, writer.integration_id, table).await?;
-    if !guard.allows(live_and_absent, live_now) {
+    if !allows(live_and_absent, live_now) {
         tracing::warn!(
             run.id,
             integration.id = run.integration_id,
@@ -245,10 +255,18 @@ mod tests {
             rows: 50,
             percent: 10,
         };
-        assert!(guard.allows(50, 60));
-        assert!(!guard.allows(51, 60));
-        assert!(guard.allows(100, 1000));
-        assert!(!guard.allows(101, 1000));
-        assert!(guard.allows(0, 0));
+        assert!(guard.allows(50, 60, true));
+        assert!(!guard.allows(51, 60, true));
+        assert!(guard.allows(100, 1000, true));
+        assert!(!guard.allows(101, 1000, true));
+        assert!(guard.allows(0, 0, true));
+    }
+
+    #[test]
+    fn of_an_empty_enumeration_nothing_is_believed_unless_everything_may_go() {
+        let guard = |percent| Guard { rows: 50, percent };
+        assert!(!guard(10).allows(1, 1, false));
+        assert!(guard(10).allows(0, 0, false));
+        assert!(guard(100).allows(60, 60, false));
     }
 }

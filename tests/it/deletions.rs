@@ -227,6 +227,22 @@ async fn an_empty_answer_removes_nothing_and_is_visible() {
     );
 }
 
+// Rule 11, F36: nor where the guard's rows would cover all that there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_answer_removes_nothing_of_a_small_table_either() {
+    let app = TestApp::loaded().await;
+    let skills = "SELECT count(*) AS count FROM skills WHERE missing_since IS NULL AND remote_deleted_at IS NULL AND NOT incomplete";
+    let before = app.count(skills).await;
+    assert!((1..50).contains(&before), "{before} skills");
+    app.simulator
+        .inject(Fault::once(FaultKind::EmptyList).on(Endpoint::Skills));
+    let run = app.fetch("skills", Mode::Full).await;
+    assert_eq!(run["status"], "SUCCEEDED");
+    assert_eq!(run["removals_held_back"], before);
+    assert_eq!(app.count(skills).await, before);
+    app.assert_mirrors_the_truth().await;
+}
+
 // Rule 11
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guard_lets_fifty_rows_go_and_holds_fifty_one_back() {
