@@ -19,12 +19,23 @@ use super::table::{ColumnKind, Table};
 pub struct Unreadable(String);
 
 impl Unreadable {
+    /// Read without a fault, and yet the database has no place for it: a number beyond every limit, a
+    /// nesting beyond every depth.
+    #[must_use]
+    pub fn refused() -> Self {
+        Self("the database cannot store the record".to_owned())
+    }
+
     /// `member` is not what it should be.
     #[must_use]
     pub fn member(member: &str, expected: &str) -> Self {
         Self(format!("{member} is not {expected}"))
     }
 }
+
+/// Kombo's ids have two dozen characters. Postgres refuses an index key beyond some 2,700 bytes, and several
+/// ids may share one.
+const LONGEST_ID: usize = 512;
 
 /// The members of a JSON object in their order, values still as text.
 #[derive(Debug)]
@@ -97,6 +108,8 @@ pub struct Row {
     pub values: Vec<Value>,
     /// Members without a column, as a JSON object's text.
     pub unknown_fields: Option<String>,
+    /// Their names.
+    pub unknown_names: Vec<String>,
 }
 
 impl Row {
@@ -112,6 +125,7 @@ impl Row {
             id: String::new(),
             values: values.collect(),
             unknown_fields: None,
+            unknown_names: Vec::new(),
         }
     }
 
@@ -157,12 +171,12 @@ impl<'a> Record<'a> {
     /// The record's id: the only member that even a blanked tombstone must have.
     ///
     /// # Errors
-    /// It is absent, empty or no string.
+    /// It is absent, empty, no string, or longer than any index takes.
     pub fn id(&self) -> Result<String, Unreadable> {
         self.get("id")
             .and_then(|value| serde_json::from_str::<String>(value.get()).ok())
-            .filter(|id| !id.is_empty())
-            .ok_or_else(|| Unreadable::member("id", "a text"))
+            .filter(|id| !id.is_empty() && id.len() <= LONGEST_ID)
+            .ok_or_else(|| Unreadable::member("id", "a text of 1 to 512 bytes"))
     }
 
     /// A nested object.
@@ -199,26 +213,30 @@ impl<'a> Record<'a> {
             .iter()
             .map(|column| read(self.get(column.name), column.name, column.kind))
             .collect::<Result<_, _>>()?;
+        let (unknown_fields, unknown_names) = self.unknown_fields(table, nested);
         Ok(Row {
             id: self.id()?,
             values,
-            unknown_fields: self.unknown_fields(table, nested),
+            unknown_fields,
+            unknown_names,
         })
     }
 
-    fn unknown_fields(&self, table: &Table, nested: &[&str]) -> Option<String> {
+    fn unknown_fields(&self, table: &Table, nested: &[&str]) -> (Option<String>, Vec<String>) {
         let mut text = String::new();
+        let mut names = Vec::new();
         for (name, value) in &self.0 {
             let known = name == "id" || nested.contains(&&**name) || table.position(name).is_some();
             if known {
                 continue;
             }
+            names.push(name.clone().into_owned());
             text.push(if text.is_empty() { '{' } else { ',' });
             text.push_str(&serde_json::Value::from(&**name).to_string());
             text.push(':');
             text.push_str(value.get());
         }
-        (!text.is_empty()).then(|| text + "}")
+        ((!text.is_empty()).then(|| text + "}"), names)
     }
 }
 
