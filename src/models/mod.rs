@@ -12,6 +12,7 @@ pub mod object;
 pub mod page;
 pub mod record;
 pub mod skills;
+pub mod storable;
 pub mod store;
 pub mod table;
 pub mod users;

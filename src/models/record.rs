@@ -1,8 +1,8 @@
 //! One record of a page, read member by member.
 //!
 //! Lenient where Kombo may vary (absent members, new members, tombstones that kept nothing but their id)
-//! and strict where guessing would corrupt: a member of the wrong JSON type makes the record
-//! [`Unreadable`], and the caller parks it.
+//! and strict where guessing would corrupt: a member of the wrong JSON type, or with a value that Postgres
+//! cannot hold, makes the record [`Unreadable`], and the caller parks it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,8 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::table::{ColumnKind, Table};
+use super::storable::{LONGEST_ID, is_storable_id, is_storable_json, is_storable_time};
+use super::table::{Column, ColumnKind, Table};
 
 /// Why a record could not be read: names members and types, never values, since it is logged and shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,11 +158,11 @@ impl<'a> Record<'a> {
     /// The record's id: the only member that even a blanked tombstone must have.
     ///
     /// # Errors
-    /// It is absent, empty or no string.
+    /// It is absent, empty, no string or longer than any id.
     pub fn id(&self) -> Result<String, Unreadable> {
         self.get("id")
             .and_then(|value| serde_json::from_str::<String>(value.get()).ok())
-            .filter(|id| !id.is_empty())
+            .filter(|id| is_storable_id(id))
             .ok_or_else(|| Unreadable::member("id", "a text"))
     }
 
@@ -192,21 +193,21 @@ impl<'a> Record<'a> {
     /// is neither there nor a column is kept in `unknown_fields`.
     ///
     /// # Errors
-    /// A member has the wrong JSON type.
+    /// A member has the wrong JSON type, or a value that Postgres cannot hold.
     pub fn row(&self, table: &Table, nested: &[&str]) -> Result<Row, Unreadable> {
         let values = table
             .columns
             .iter()
-            .map(|column| read(self.get(column.name), column.name, column.kind))
+            .map(|column| read(self.get(column.name), column))
             .collect::<Result<_, _>>()?;
         Ok(Row {
             id: self.id()?,
             values,
-            unknown_fields: self.unknown_fields(table, nested),
+            unknown_fields: self.unknown_fields(table, nested)?,
         })
     }
 
-    fn unknown_fields(&self, table: &Table, nested: &[&str]) -> Option<String> {
+    fn unknown_fields(&self, table: &Table, nested: &[&str]) -> Result<Option<String>, Unreadable> {
         let mut text = String::new();
         for (name, value) in &self.0 {
             let known = name == "id" || nested.contains(&&**name) || table.position(name).is_some();
@@ -218,11 +219,18 @@ impl<'a> Record<'a> {
             text.push(':');
             text.push_str(value.get());
         }
-        (!text.is_empty()).then(|| text + "}")
+        if !is_storable_json(&text) {
+            return Err(Unreadable::member("an unknown member", STORABLE));
+        }
+        Ok((!text.is_empty()).then(|| text + "}"))
     }
 }
 
-fn read(value: Option<&RawValue>, name: &str, kind: ColumnKind) -> Result<Value, Unreadable> {
+/// For [`Unreadable`].
+const STORABLE: &str = "JSON that Postgres can hold";
+
+fn read(value: Option<&RawValue>, column: &Column) -> Result<Value, Unreadable> {
+    let name = column.name;
     let text = |expected: &str| {
         value
             .map(|value| {
@@ -231,9 +239,21 @@ fn read(value: Option<&RawValue>, name: &str, kind: ColumnKind) -> Result<Value,
             })
             .transpose()
     };
-    match kind {
-        ColumnKind::Text => Ok(Value::Text(text("a text")?)),
-        ColumnKind::Json => Ok(Value::Json(value.map(|value| value.get().to_owned()))),
+    match column.kind {
+        ColumnKind::Text => {
+            let text = text("a text")?;
+            let is_too_long = text.as_ref().is_some_and(|text| text.len() > LONGEST_ID);
+            if column.refers_to_a_row() && is_too_long {
+                return Err(Unreadable::member(name, "an id"));
+            }
+            Ok(Value::Text(text))
+        }
+        ColumnKind::Json => {
+            if value.is_some_and(|value| !is_storable_json(value.get())) {
+                return Err(Unreadable::member(name, STORABLE));
+            }
+            Ok(Value::Json(value.map(|value| value.get().to_owned())))
+        }
         ColumnKind::Time => text("a timestamp")?
             .map(|text| parse_time(&text).ok_or_else(|| Unreadable::member(name, "a timestamp")))
             .transpose()
@@ -242,9 +262,13 @@ fn read(value: Option<&RawValue>, name: &str, kind: ColumnKind) -> Result<Value,
 }
 
 /// Reads a timestamp of Kombo: ISO 8601 in UTC with milliseconds, as JavaScript writes it. Also accepted:
-/// no fraction or more digits, an offset, no zone (UTC), a date alone.
+/// no fraction or more digits, an offset, no zone (UTC), a date alone. The year must have four digits.
 #[must_use]
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    read_time(text).filter(|time| is_storable_time(*time))
+}
+
+fn read_time(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.to_utc());
     }
@@ -258,7 +282,7 @@ pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::users;
+    use crate::models::{courses, users};
 
     fn raw(text: &str) -> Box<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap()
@@ -277,6 +301,8 @@ mod tests {
         }
         assert_eq!(parse_time("2026-04-02"), parse_time("2026-04-02T00:00:00Z"));
         assert_eq!(parse_time("yesterday"), None);
+        assert_eq!(parse_time("-5000-01-01"), None, "Postgres begins later");
+        assert_eq!(parse_time("+12026-01-01T00:00:00"), None);
     }
 
     // F59: members that Kombo adds later are kept.
@@ -303,6 +329,33 @@ mod tests {
                 .row(&users::USERS, &[])
                 .is_ok()
         );
+    }
+
+    // Rule 14, F60: Postgres would refuse the whole page.
+    #[test]
+    fn what_postgres_cannot_hold_is_unreadable() {
+        let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+        let long = "x".repeat(10_000);
+        for (json, expected) in [
+            (
+                r#"{"id":"1","remote_data":1e400000}"#.to_owned(),
+                "remote_data is not JSON that Postgres can hold",
+            ),
+            (
+                format!(r#"{{"id":"1","new":{deep}}}"#),
+                "an unknown member is not JSON that Postgres can hold",
+            ),
+            (format!(r#"{{"id":"{long}"}}"#), "id is not a text"),
+        ] {
+            let json = raw(&json);
+            let record = Record::parse(&json).unwrap();
+            let error = record.row(&users::USERS, &[]).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        let json = raw(&format!(r#"{{"id":"1","course_id":"{long}"}}"#));
+        let record = Record::parse(&json).unwrap();
+        let error = record.row(&courses::COURSE_REVISIONS, &[]).unwrap_err();
+        assert_eq!(error.to_string(), "course_id is not an id");
     }
 
     #[test]

@@ -18,6 +18,14 @@ pub struct Column {
     pub kind: ColumnKind,
 }
 
+impl Column {
+    /// Whether it names another row by Kombo's id, so that an index leads from there to here.
+    #[must_use]
+    pub fn refers_to_a_row(&self) -> bool {
+        self.name.ends_with("_id") && !matches!(self.name, "remote_id" | "origin_id")
+    }
+}
+
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {

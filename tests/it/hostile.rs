@@ -315,3 +315,30 @@ async fn a_course_with_an_unreadable_revision_is_parked_whole() {
     app.settle().await;
     app.assert_mirrors_the_truth().await;
 }
+
+// Rule 14: long is not wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_of_five_million_characters_is_stored() {
+    let app = TestApp::loaded().await;
+    let run = with_fault(&app, FaultKind::LongText).await;
+    assert_eq!(run["records_parked"], 0);
+    let long = "SELECT count(*) AS count FROM users WHERE length(first_name) = 5000000";
+    assert_eq!(app.count(long).await, 1);
+    mends(&app).await;
+}
+
+// Rule 14: the id itself is unreadable, so absence proves nothing; the others of the page are stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_with_an_id_that_no_index_holds_is_parked_and_nothing_is_removed() {
+    let app = TestApp::loaded().await;
+    app.sql("UPDATE users SET first_name = 'Mallory'").await;
+    let run = with_fault(&app, FaultKind::LongId).await;
+    assert_eq!(
+        (&run["records_parked"], &run["records_deleted"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(run["records_updated"], 59);
+    let missing = "SELECT count(*) AS count FROM users WHERE missing_since IS NOT NULL";
+    assert_eq!(app.count(missing).await, 0);
+    mends(&app).await;
+}

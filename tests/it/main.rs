@@ -8,6 +8,8 @@ mod convergence;
 mod crash;
 /// What leaves the mirror, and what must not.
 mod deletions;
+/// Every fault on every page of every endpoint.
+mod fault_matrix;
 /// Kombo fails in every way it can.
 mod faults;
 /// Records that are not what the documentation says.
