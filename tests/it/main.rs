@@ -15,6 +15,8 @@ mod faults;
 /// Records that are not what the documentation says.
 mod hostile;
 mod journey;
+/// Kombo keeps every promise, and is hard to follow.
+mod liars;
 // pages, cursors and their limits
 mod connections;
 // the migrated tables
