@@ -52,6 +52,10 @@ pub mod schema {
             error_retryable -> Nullable<Bool>,
             error_at -> Nullable<Timestamptz>,
             error_log_url -> Nullable<Text>,
+            drift_inserted -> BigInt,
+            drift_updated -> BigInt,
+            drift_removed -> BigInt,
+            missed_announcements -> BigInt,
         }
     }
 }

@@ -31,6 +31,7 @@
 //! | [`sync`] | plan (an event's models → runs) and run (pages → rows → watermark, removals) | name a model; it walks [`models::ALL`] |
 //! | [`kombo`] | the client: pages, retries, rate budget, what an error asks for | touch the database |
 //! | [`models`] | one file per endpoint of Kombo: names, tables, how a record is read, what GraphQL shows | touch network, queue or clock |
+//! | [`changes`] | what really changed: the ordered feed | hold a value of a record |
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
 //! | [`db`] | pools, TLS, migrations | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
@@ -57,11 +58,11 @@
 //! 4. `run::fetch_all` in [`sync`] asks [`kombo::Client::page`] for one page after the other, for a delta
 //!    since the watermark less the overlap.
 //! 5. Each page is one transaction: [`queue::hold`] proves the lease, [`PageRows`](models::page::PageRows)
-//!    and [`PageWrites`](models::store::PageWrites) write the rows that differ, and [`queue::checkpoint`]
-//!    keeps counters and cursor. Meanwhile the next page is on its way. After a crash another worker goes
+//!    and [`PageWrites`](models::store::PageWrites) write the rows that differ, [`queue::checkpoint`]
+//!    keeps counters and cursor, and [`changes::append`] tells what changed. Meanwhile the next page is on its way. After a crash another worker goes
 //!    on at the cursor.
-//! 6. The transaction of the last page also removes what a full fetch did not show, within the limits of the
-//!    removal guard, moves the watermark to the start of the first request by Kombo's clock, and ends the
+//! 6. What a full fetch did not show is asked for by its ids first. The transaction of the last page removes
+//!    what is really gone, within the limits of the removal guard, moves the watermark to the start of the first request by Kombo's clock, and ends the
 //!    run with [`queue::succeed`].
 //! 7. What goes wrong has a [`Remedy`](kombo::Remedy): try later, wait for Kombo, begin the enumeration
 //!    again, or give up visibly. The watermark stays, so nothing is skipped.
@@ -81,6 +82,7 @@
 //! them answers (`docs/failures.md`) by number.
 
 pub mod auth;
+pub mod changes;
 pub mod clock;
 pub mod config;
 pub mod console;

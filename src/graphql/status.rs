@@ -287,7 +287,7 @@ pub(super) static SYNC_RUN: Shape = Shape {
             "driftedRecords",
             "Int!",
             "Rows that a full fetch corrected although no delta had announced them.",
-            Kind::Column("drifted_records"),
+            Kind::Sql("({t}.drift_inserted + {t}.drift_updated + {t}.drift_removed)"),
         ),
         field(
             "expectedRecords",

@@ -51,6 +51,8 @@ pub struct PageRequest<'a> {
     pub updated_after: Option<DateTime<Utc>>,
     /// `next` of the page before.
     pub cursor: Option<&'a str>,
+    /// Only these records; empty for all. Ids with a comma cannot be asked for.
+    pub ids: &'a [String],
 }
 
 /// A page, and when its request began by Kombo's clock.
@@ -100,6 +102,9 @@ impl Client {
         ];
         if let Some(moment) = request.updated_after {
             query.push(("updated_after", format_moment(moment)));
+        }
+        if !request.ids.is_empty() {
+            query.push(("ids", request.ids.join(",")));
         }
         if let Some(cursor) = request.cursor {
             query.push(("cursor", cursor.to_owned()));

@@ -9,7 +9,7 @@ use super::object::{
 };
 use super::page::PageRows;
 use super::record::{Record, Unreadable, Value};
-use super::table::{Table, json, text, time};
+use super::table::{Table, json, text, time, word};
 use super::{Endpoint, Mode, courses, users};
 
 /// The tables as diesel sees them; a test holds them equal to the migrated database.
@@ -48,7 +48,7 @@ pub static COURSE_PROGRESSIONS: Table = Table {
         text("remote_id"),
         text("user_id"),
         text("course_revision_id"),
-        text("status"),
+        word("status", &COURSE_PROGRESSION_STATUS),
         time("enrolled_at"),
         time("completed_at"),
         time("remote_deleted_at"),
@@ -65,6 +65,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     path: "/lms/course-progressions",
     webhook_models: &[("lms_course_progressions", Mode::Delta)],
     tables: &[&COURSE_PROGRESSIONS],
+    links: &[],
     read,
 };
 

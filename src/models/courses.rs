@@ -10,7 +10,7 @@ use super::object::{
 };
 use super::page::PageRows;
 use super::record::{Record, Row, Unreadable};
-use super::table::{Table, json, text, time};
+use super::table::{LinkTable, Table, json, text, time, word};
 use super::{Endpoint, Mode, course_progressions, skills};
 
 /// The tables as diesel sees them; a test holds them equal to the migrated database.
@@ -118,7 +118,7 @@ pub static COURSE_REVISIONS: Table = Table {
         text("title"),
         text("description"),
         text("remote_url"),
-        text("status"),
+        word("status", &COURSE_REVISION_STATUS),
         time("remote_created_at"),
         time("remote_deleted_at"),
         time("changed_at"),
@@ -132,6 +132,15 @@ pub static COURSE_REVISIONS: Table = Table {
 pub static COURSE_PROVIDERS: Table = Table {
     name: "course_providers",
     columns: &[text("remote_id"), text("name")],
+};
+
+/// `skill_assignments` of `revisions[]`.
+pub static COURSE_REVISION_SKILLS: LinkTable = LinkTable {
+    name: "course_revision_skills",
+    from: "course_revision_id",
+    to: "skill_id",
+    owner: &COURSE_REVISIONS,
+    field: "skills",
 };
 
 /// `GET /lms/courses` (API reference: get-courses).
@@ -148,6 +157,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
         ("lms_join_revisions_skills", Mode::Full),
     ],
     tables: &[&COURSES, &COURSE_REVISIONS, &COURSE_PROVIDERS],
+    links: &[&COURSE_REVISION_SKILLS],
     read,
 };
 
@@ -210,7 +220,7 @@ impl Revision {
     fn push(self, page: &mut PageRows) {
         if let Some(skills) = self.skills {
             let ids = skills.iter().map(|skill| skill.id.clone()).collect();
-            page.skill_lists.push((self.row.id.clone(), ids));
+            page.push_link_list(&COURSE_REVISION_SKILLS, self.row.id.clone(), ids);
             for skill in skills {
                 page.push_stub(&skills::SKILLS, skill);
             }

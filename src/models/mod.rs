@@ -8,11 +8,12 @@
 
 pub mod course_progressions;
 pub mod courses;
+pub mod effect;
+pub mod lists;
 pub mod object;
 pub mod page;
 pub mod record;
 pub mod skills;
-pub mod storable;
 pub mod store;
 pub mod table;
 pub mod users;
@@ -20,7 +21,7 @@ pub mod users;
 use object::{EnumType, Object};
 use page::PageRows;
 use record::{Record, Unreadable};
-use table::Table;
+use table::{LinkTable, Table};
 
 /// How far to fetch: what changed since the watermark, or everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +69,8 @@ pub struct Endpoint {
     pub webhook_models: &'static [(&'static str, Mode)],
     /// Tables that a complete full fetch of this endpoint enumerates, the endpoint's own records first.
     pub tables: &'static [&'static Table],
+    /// Links that its records list completely.
+    pub links: &'static [&'static LinkTable],
     /// Adds one record of a page to the page's rows, all of it or nothing.
     pub read: fn(&Record<'_>, &mut PageRows) -> Result<(), Unreadable>,
 }

@@ -104,6 +104,7 @@ pub struct Shape {
 }
 
 /// A GraphQL enum over a text column.
+#[derive(Debug)]
 pub struct EnumType {
     /// Type name.
     pub name: &'static str,

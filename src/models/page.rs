@@ -3,13 +3,19 @@
 //! Why gather: a page is stored in one transaction with one statement per table, an id that appears
 //! twice must be settled first (F22), and a record that turns out unreadable half-way must leave nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
-use super::record::{Record, Row, Unreadable};
-use super::table::Table;
+use super::record::{Record, Row, Unreadable, Value};
+use super::table::{LinkTable, Table};
 use super::{Endpoint, store};
+
+/// What the mirror keeps of one page's surprises; a page that is nothing else must not fill the ledger.
+const SIGHTINGS_KEPT: usize = 50;
+
+/// A name or word that is longer says nothing to a reader of the ledger.
+const LONGEST_NAME: usize = 100;
 
 /// All that one page says.
 #[derive(Debug, Default)]
@@ -20,8 +26,10 @@ pub struct PageRows {
     pub stubs: Vec<Batch>,
     /// Lists that the page showed completely: what is in the mirror and not in the list is gone.
     pub complete_lists: Vec<CompleteList>,
-    /// Revisions whose skills the page showed completely, with the skills.
-    pub skill_lists: Vec<(String, Vec<String>)>,
+    /// Links that the page showed completely: for a row of the owner's table all that it lists.
+    pub link_lists: Vec<LinkList>,
+    /// What the documentation does not know, and how often the page had it.
+    pub sightings: BTreeMap<Sighting, i64>,
     /// Records that could not be read.
     pub parked: Vec<Parked>,
     /// Ids that the page named more than once.
@@ -48,6 +56,28 @@ pub struct CompleteList {
     pub parents: Vec<String>,
 }
 
+/// All links of one row.
+#[derive(Debug)]
+pub struct LinkList {
+    /// Where the links are.
+    pub table: &'static LinkTable,
+    /// The row whose list it is.
+    pub from: String,
+    /// The rows that it lists.
+    pub to: Vec<String>,
+}
+
+/// Something that Kombo sends beyond its documentation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sighting {
+    /// The record's table.
+    pub table: &'static str,
+    /// `MEMBER` or `VALUE`.
+    pub kind: &'static str,
+    /// The member, or `column=word`.
+    pub name: String,
+}
+
 /// A record that could not be read.
 #[derive(Debug)]
 pub struct Parked {
@@ -63,9 +93,19 @@ impl PageRows {
     /// Reads the records of a page of `endpoint`; unreadable ones are parked, the others go on (rule 14).
     #[must_use]
     pub fn read(endpoint: &Endpoint, records: &[Box<RawValue>]) -> Self {
+        Self::read_without(endpoint, records, &[])
+    }
+
+    /// The same, with the records at the positions `refused` parked: the database takes them not.
+    #[must_use]
+    pub fn read_without(endpoint: &Endpoint, records: &[Box<RawValue>], refused: &[usize]) -> Self {
         let mut rows = Self::default();
-        for json in records {
-            let read = Record::parse(json).and_then(|record| (endpoint.read)(&record, &mut rows));
+        for (position, json) in records.iter().enumerate() {
+            let read = if refused.contains(&position) {
+                Err(Unreadable::refused())
+            } else {
+                Record::parse(json).and_then(|record| (endpoint.read)(&record, &mut rows))
+            };
             if let Err(error) = read {
                 rows.park(json, &error);
             }
@@ -83,6 +123,7 @@ impl PageRows {
 
     /// Adds a complete row.
     pub fn push(&mut self, table: &'static Table, row: Row) {
+        self.note_unknown(table, &row);
         if !batch(&mut self.batches, table).push(row) {
             self.duplicates += 1;
         }
@@ -90,12 +131,44 @@ impl PageRows {
 
     /// Adds a complete row that a page naturally repeats (the provider of many courses): no duplicate.
     pub fn push_repeated(&mut self, table: &'static Table, row: Row) {
+        self.note_unknown(table, &row);
         batch(&mut self.batches, table).push(row);
     }
 
     /// Adds a stub.
     pub fn push_stub(&mut self, table: &'static Table, row: Row) {
         batch(&mut self.stubs, table).push(row);
+    }
+
+    /// Adds all links of a row.
+    pub fn push_link_list(&mut self, table: &'static LinkTable, from: String, to: Vec<String>) {
+        self.link_lists.push(LinkList { table, from, to });
+    }
+
+    /// Members without a column, and words that an enum does not have.
+    fn note_unknown(&mut self, table: &'static Table, row: &Row) {
+        for name in &row.unknown_names {
+            self.note(table, "MEMBER", name.clone());
+        }
+        for (column, value) in table.columns.iter().zip(&row.values) {
+            if let (Some(words), Value::Text(Some(text))) = (column.words, value)
+                && !words.values.iter().any(|(word, _)| word == text)
+            {
+                self.note(table, "VALUE", format!("{}={text}", column.name));
+            }
+        }
+    }
+
+    fn note(&mut self, table: &Table, kind: &'static str, name: String) {
+        let table = table.name;
+        let name = match name.char_indices().nth(LONGEST_NAME) {
+            Some((end, _)) => format!("{}…", &name[..end]),
+            None => name,
+        };
+        let sighting = Sighting { table, kind, name };
+        if self.sightings.len() < SIGHTINGS_KEPT || self.sightings.contains_key(&sighting) {
+            *self.sightings.entry(sighting).or_insert(0) += 1;
+        }
     }
 
     /// Notes that all children of `parent` were in the page.

@@ -63,6 +63,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
         ("lms_join_revisions_skills", Mode::Delta),
     ],
     tables: &[&SKILLS],
+    links: &[],
     read,
 };
 

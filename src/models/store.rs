@@ -7,10 +7,11 @@
 
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
-use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::page::{Batch, CompleteList, PageRows};
+use super::effect::{Effect, Written};
+use super::lists::{self, Allowance, ListWrite};
+use super::page::{Batch, PageRows};
 use super::record::{Row, Value};
 use super::table::{ColumnKind, Table};
 use crate::db::Statement;
@@ -20,39 +21,25 @@ use crate::db::Statement;
 pub struct Writer<'a> {
     /// The integration the rows belong to.
     pub integration_id: &'a str,
+    /// The run that writes.
+    pub run_id: i64,
     /// Start of the fetch, by Kombo's clock.
     pub observed_at: DateTime<Utc>,
     /// Our time, for `mirrored_at`.
     pub now: DateTime<Utc>,
-    /// Set in a full fetch: rows that Kombo changed before this moment should have come by a delta, so a
-    /// difference in them is drift.
-    pub drift_before: Option<DateTime<Utc>>,
+    /// Rows that Kombo changed before this moment should have come by an earlier fetch; `None` where every
+    /// row may be new to us.
+    pub unannounced_before: Option<DateTime<Utc>>,
+    /// Whether a webhook asked for the fetch: what carries no time of its own is then no surprise.
+    pub is_announced: bool,
+    /// What lists may remove in this run.
+    pub allowance: Allowance,
 }
 
-/// What a write did to records; skill assignments are no records of their own and are not counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, diesel::QueryableByName)]
-pub struct Effect {
-    /// Rows that were unknown (or only a stub).
-    #[diesel(sql_type = BigInt)]
-    pub inserted: i64,
-    /// Rows with another content than before.
-    #[diesel(sql_type = BigInt)]
-    pub updated: i64,
-    /// Rows that were alive and now are not: among `updated` where they were received, beyond it where their
-    /// absence from a list told.
-    #[diesel(sql_type = BigInt)]
-    pub deleted: i64,
-    /// Rows written although no delta had announced them.
-    #[diesel(sql_type = BigInt)]
-    pub drifted: i64,
-}
-
-impl std::ops::AddAssign for Effect {
-    fn add_assign(&mut self, other: Self) {
-        self.inserted += other.inserted;
-        self.updated += other.updated;
-        self.deleted += other.deleted;
-        self.drifted += other.drifted;
+impl Writer<'_> {
+    /// Whether a change that carries no time was announced by nobody.
+    fn is_surprised(&self) -> bool {
+        self.unannounced_before.is_some() && !self.is_announced
     }
 }
 
@@ -152,38 +139,29 @@ fn names(table: &Table, prefix: &str) -> String {
 /// again as it stands.
 #[derive(Debug)]
 pub struct PageWrites {
-    lists: Vec<Statement>,
-    upserts: Vec<Statement>,
-    skills: Option<Statement>,
+    lists: Vec<ListWrite>,
+    upserts: Vec<(&'static Table, Statement)>,
     stubs: Vec<(&'static Table, Statement)>,
+    is_surprised: bool,
 }
 
 impl PageWrites {
     /// Turns a page's rows into statements.
     #[must_use]
     pub fn new(writer: &Writer<'_>, page: PageRows) -> Self {
-        let present = |list: &CompleteList| {
-            page.batch(list.table)
-                .map(|batch| batch.ids().map(str::to_owned).collect())
-                .unwrap_or_default()
-        };
         Self {
-            lists: page
-                .complete_lists
-                .iter()
-                .map(|list| mark_unlisted(writer, list, present(list)))
-                .collect(),
-            skills: replace_skill_lists(writer, page.skill_lists),
+            lists: lists::writes(writer, &page),
             upserts: page
                 .batches
                 .into_iter()
-                .map(|batch| upsert(writer, batch))
+                .map(|batch| (batch.table, upsert(writer, batch)))
                 .collect(),
             stubs: page
                 .stubs
                 .into_iter()
                 .map(|batch| (batch.table, insert_stubs(writer, batch)))
                 .collect(),
+            is_surprised: writer.is_surprised(),
         }
     }
 
@@ -196,12 +174,26 @@ impl PageWrites {
         connection: &mut AsyncPgConnection,
     ) -> QueryResult<(Effect, Vec<&'static Table>)> {
         let mut effect = Effect::default();
-        // Lists before rows: a child that moved to another parent is marked by the old one's list and
-        // revived by its own row.
-        let statements = self.lists.iter().chain(&self.upserts).chain(&self.skills);
-        for statement in statements {
-            effect += statement.get_result::<Effect>(connection).await?;
+        // Lists of children before rows: a child that moved to another parent is marked by the old one's
+        // list and revived by its own row.
+        for write in &self.lists {
+            if let ListWrite::Children(table, _) = write {
+                let listed = write.run(connection).await?;
+                effect.add_children(table, listed, self.is_surprised);
+            }
         }
+        for (table, statement) in &self.upserts {
+            for row in statement.get_results::<Written>(connection).await? {
+                effect.add_row(table, row);
+            }
+        }
+        for write in &self.lists {
+            if let ListWrite::Links(table, _) = write {
+                let listed = write.run(connection).await?;
+                effect.add_links(table.owner.name, table.field, listed, self.is_surprised);
+            }
+        }
+        effect.merge_changes();
         let mut stubbed = Vec::new();
         for (table, statement) in &self.stubs {
             if statement.execute(connection).await? > 0 {
@@ -212,6 +204,18 @@ impl PageWrites {
     }
 }
 
+/// The names of the columns in which the stored row `o` and the incoming row `n` differ, as one text.
+fn changed_columns(table: &Table) -> String {
+    let differing: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| column.name)
+        .chain(["unknown_fields"])
+        .map(|name| format!("CASE WHEN o.{name} IS DISTINCT FROM n.{name} THEN '{name}' END"))
+        .collect();
+    format!("concat_ws(',', {})", differing.join(", "))
+}
+
 /// Writes the rows that differ from the stored ones.
 fn upsert(writer: &Writer<'_>, batch: Batch) -> Statement {
     let table = batch.table;
@@ -220,27 +224,26 @@ fn upsert(writer: &Writer<'_>, batch: Batch) -> Statement {
     let integration = statement.text(writer.integration_id);
     let observed = statement.time(Some(writer.observed_at));
     let now = statement.time(Some(writer.now));
-    let drift_before = statement.time(writer.drift_before);
-    let (died, drifted) = if table.has_tombstones() {
+    let (was_live, is_live, unannounced) = if table.has_tombstones() {
+        let before = statement.time(writer.unannounced_before);
         (
-            "c.was_live AND c.remote_deleted_at IS NOT NULL",
-            format!("c.changed_at < {drift_before}"),
+            "o.missing_since IS NULL AND o.remote_deleted_at IS NULL",
+            "n.remote_deleted_at IS NULL",
+            format!("coalesce(c.changed_at < {before}, false)"),
         )
     } else {
-        ("false", "false".to_owned())
-    };
-    let was_live = if table.has_tombstones() {
-        "o.missing_since IS NULL AND o.remote_deleted_at IS NULL"
-    } else {
-        "o.missing_since IS NULL"
+        let surprised = statement.boolean(writer.is_surprised());
+        ("o.missing_since IS NULL", "true", surprised)
     };
     // OFFSET 0 keeps the look-up an index look-up: without statistics on a growing table the planner
     // would scan it.
     statement.push(&format!(
         "WITH incoming AS MATERIALIZED ({incoming}), \
          changed AS MATERIALIZED (\
-           SELECT n.*, (o.id IS NULL OR o.incomplete) AS is_new, \
-                  (o.id IS NOT NULL AND NOT o.incomplete AND {was_live}) AS was_live \
+           SELECT n.*, CASE WHEN o.id IS NULL OR o.incomplete THEN 'INSERTED' \
+               WHEN {was_live} AND NOT ({is_live}) THEN 'DELETED' \
+               WHEN NOT ({was_live}) AND {is_live} THEN 'RESTORED' ELSE 'UPDATED' END AS kind, \
+             CASE WHEN o.id IS NULL OR o.incomplete THEN '' ELSE {changed_columns} END AS fields \
            FROM incoming n LEFT JOIN LATERAL (\
              SELECT * FROM {table} p WHERE p.integration_id = {integration} AND p.id = n.id OFFSET 0) o ON true \
            WHERE o.id IS NULL OR (o.observed_at <= {observed} AND (o.incomplete OR o.missing_since IS NOT NULL \
@@ -252,10 +255,9 @@ fn upsert(writer: &Writer<'_>, batch: Batch) -> Statement {
              missing_since = NULL, observed_at = excluded.observed_at, mirrored_at = excluded.mirrored_at, incomplete = false \
            WHERE t.observed_at <= excluded.observed_at \
            RETURNING t.id) \
-         SELECT count(*) FILTER (WHERE c.is_new) AS inserted, count(*) FILTER (WHERE NOT c.is_new) AS updated, \
-                count(*) FILTER (WHERE {died}) AS deleted, count(*) FILTER (WHERE {drifted}) AS drifted \
-         FROM written w JOIN changed c ON c.id = w.id",
+         SELECT c.id, c.kind, c.fields, {unannounced} AS unannounced FROM written w JOIN changed c ON c.id = w.id",
         table = table.name,
+        changed_columns = changed_columns(table),
         old = names(table, "o."),
         new = names(table, "n."),
         columns = names(table, ""),
@@ -288,70 +290,4 @@ fn insert_stubs(writer: &Writer<'_>, batch: Batch) -> Statement {
         new = names(table, "n."),
     ));
     statement
-}
-
-/// Marks the children that a freshly read parent no longer lists.
-fn mark_unlisted(writer: &Writer<'_>, list: &CompleteList, present: Vec<String>) -> Statement {
-    let mut statement = Statement::fixed();
-    let integration = statement.text(writer.integration_id);
-    let parents = statement.texts(list.parents.clone());
-    let present = statement.texts(present);
-    let observed = statement.time(Some(writer.observed_at));
-    let now = statement.time(Some(writer.now));
-    let drifts = statement.boolean(writer.drift_before.is_some());
-    statement.push(&format!(
-        "WITH gone AS (SELECT id, remote_deleted_at IS NULL AS was_live FROM {table} \
-           WHERE integration_id = {integration} AND {parent} = ANY({parents}::text[]) AND id <> ALL({present}::text[]) \
-             AND missing_since IS NULL AND NOT incomplete AND observed_at <= {observed} ORDER BY id FOR UPDATE), \
-         marked AS (UPDATE {table} t SET missing_since = {observed}, observed_at = {observed}, mirrored_at = {now} \
-           FROM gone WHERE t.integration_id = {integration} AND t.id = gone.id RETURNING gone.was_live) \
-         SELECT 0::bigint AS inserted, 0::bigint AS updated, count(*) FILTER (WHERE was_live) AS deleted, \
-                count(*) FILTER (WHERE {drifts} AND was_live) AS drifted FROM marked",
-        table = list.table.name,
-        parent = list.parent_column,
-    ));
-    statement
-}
-
-/// Makes the skill assignments of some revisions what the page listed.
-fn replace_skill_lists(
-    writer: &Writer<'_>,
-    lists: Vec<(String, Vec<String>)>,
-) -> Option<Statement> {
-    if lists.is_empty() {
-        return None;
-    }
-    let mut revisions = Vec::new();
-    let mut pairs = Vec::new();
-    for (revision, skills) in lists {
-        pairs.extend(skills.into_iter().map(|skill| (revision.clone(), skill)));
-        revisions.push(revision);
-    }
-    pairs.sort_unstable();
-    pairs.dedup();
-    let (pair_revisions, pair_skills): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    let mut statement = Statement::fixed();
-    let integration = statement.text(writer.integration_id);
-    let revisions = statement.texts(revisions);
-    let pair_revisions = statement.texts(pair_revisions);
-    let pair_skills = statement.texts(pair_skills);
-    let observed = statement.time(Some(writer.observed_at));
-    let now = statement.time(Some(writer.now));
-    statement.push(&format!(
-        "WITH listed AS MATERIALIZED (\
-           SELECT * FROM UNNEST({pair_revisions}::text[], {pair_skills}::text[]) AS l(course_revision_id, skill_id)), \
-         gone AS (DELETE FROM course_revision_skills t \
-           WHERE t.integration_id = {integration} AND t.course_revision_id = ANY({revisions}::text[]) \
-             AND t.observed_at <= {observed} \
-             AND NOT EXISTS (SELECT FROM listed l WHERE l.course_revision_id = t.course_revision_id AND l.skill_id = t.skill_id) \
-           RETURNING 1), \
-         added AS (INSERT INTO course_revision_skills (integration_id, course_revision_id, skill_id, observed_at, mirrored_at) \
-           SELECT {integration}, l.course_revision_id, l.skill_id, {observed}, {now} FROM listed l \
-           WHERE NOT EXISTS (SELECT FROM course_revision_skills p WHERE p.integration_id = {integration} \
-             AND p.course_revision_id = l.course_revision_id AND p.skill_id = l.skill_id) \
-           ORDER BY l.course_revision_id, l.skill_id \
-           ON CONFLICT (integration_id, course_revision_id, skill_id) DO NOTHING RETURNING 1) \
-         SELECT 0::bigint AS inserted, 0::bigint AS updated, 0::bigint AS deleted, 0::bigint AS drifted",
-    ));
-    Some(statement)
 }

@@ -1,5 +1,7 @@
 //! What a mirrored table looks like: the one description that decoding, storing and the alignment test read.
 
+use super::object::EnumType;
+
 /// A mirrored table: key (integration_id, id), Kombo's columns, and the mirror's own.
 #[derive(Debug)]
 pub struct Table {
@@ -16,14 +18,23 @@ pub struct Column {
     pub name: &'static str,
     /// What it holds.
     pub kind: ColumnKind,
+    /// The words that Kombo's documentation knows for it; others are kept, and noted.
+    pub words: Option<&'static EnumType>,
 }
 
-impl Column {
-    /// Whether it names another row by Kombo's id, so that an index leads from there to here.
-    #[must_use]
-    pub fn refers_to_a_row(&self) -> bool {
-        self.name.ends_with("_id") && !matches!(self.name, "remote_id" | "origin_id")
-    }
+/// Pairs of rows of two tables, known only by being listed: no id, no time and no deletion mark of their own.
+#[derive(Debug)]
+pub struct LinkTable {
+    /// Name in Postgres; key (integration_id, from, to).
+    pub name: &'static str,
+    /// The column that names the row whose list it is.
+    pub from: &'static str,
+    /// The column that names the row that is listed.
+    pub to: &'static str,
+    /// Where the rows with the lists are.
+    pub owner: &'static Table,
+    /// What the owner's list is called in the change feed.
+    pub field: &'static str,
 }
 
 /// What a column holds.
@@ -42,6 +53,16 @@ pub(super) const fn text(name: &'static str) -> Column {
     Column {
         name,
         kind: ColumnKind::Text,
+        words: None,
+    }
+}
+
+/// A text column with words that the documentation lists.
+pub(super) const fn word(name: &'static str, words: &'static EnumType) -> Column {
+    Column {
+        name,
+        kind: ColumnKind::Text,
+        words: Some(words),
     }
 }
 
@@ -50,6 +71,7 @@ pub(super) const fn time(name: &'static str) -> Column {
     Column {
         name,
         kind: ColumnKind::Time,
+        words: None,
     }
 }
 
@@ -58,6 +80,7 @@ pub(super) const fn json(name: &'static str) -> Column {
     Column {
         name,
         kind: ColumnKind::Json,
+        words: None,
     }
 }
 

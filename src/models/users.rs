@@ -6,7 +6,7 @@ use super::object::{
 };
 use super::page::PageRows;
 use super::record::{Record, Unreadable};
-use super::table::{Table, json, text, time};
+use super::table::{Table, json, text, time, word};
 use super::{Endpoint, Mode, course_progressions};
 
 /// The tables as diesel sees them; a test holds them equal to the migrated database.
@@ -48,7 +48,7 @@ pub static USERS: Table = Table {
         text("first_name"),
         text("last_name"),
         text("work_email"),
-        text("status"),
+        word("status", &USER_STATUS),
         time("remote_created_at"),
         time("remote_deleted_at"),
         time("changed_at"),
@@ -66,6 +66,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     path: "/lms/users",
     webhook_models: &[("lms_users", Mode::Delta)],
     tables: &[&USERS],
+    links: &[],
     read,
 };
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz};
 use diesel::{ExpressionMethods as _, QueryDsl as _, TextExpressionMethods as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
@@ -59,13 +59,17 @@ pub mod schema {
             records_parked -> BigInt,
             records_duplicate -> BigInt,
             records_deleted -> BigInt,
-            drifted_records -> BigInt,
             removals_held_back -> BigInt,
             error_code -> Nullable<Text>,
             error_message -> Nullable<Text>,
             error_retryable -> Nullable<Bool>,
             error_at -> Nullable<Timestamptz>,
             error_log_url -> Nullable<Text>,
+            drift_inserted -> BigInt,
+            drift_updated -> BigInt,
+            drift_removed -> BigInt,
+            missed_announcements -> BigInt,
+            records_unlisted -> BigInt,
         }
     }
 }
@@ -221,6 +225,11 @@ pub struct Run {
     pub seen_marks: i64,
     #[diesel(sql_type = BigInt)]
     pub records_parked: i64,
+    #[diesel(sql_type = BigInt)]
+    pub records_unlisted: i64,
+    /// A webhook is among its reasons.
+    #[diesel(sql_type = Bool)]
+    pub is_announced: bool,
 }
 
 impl Run {
@@ -271,7 +280,8 @@ pub async fn claim(
                ELSE NOT EXISTS (SELECT FROM sync_runs a WHERE a.integration_id = r.integration_id \
                  AND a.endpoint = r.endpoint AND a.status = 'RUNNING') END \
            ORDER BY r.lane, r.available_at, r.id FOR UPDATE OF r SKIP LOCKED LIMIT 1) \
-         RETURNING id, integration_id, endpoint, mode, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked",
+         RETURNING id, integration_id, endpoint, mode, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked, records_unlisted, \
+           jsonb_path_exists(reasons, '$[*].webhookEvent') AS is_announced",
     ));
     match statement.get_results::<Run>(connection).await {
         Ok(mut runs) => Ok(runs.pop()),

@@ -14,6 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::Run;
 use super::schema::sync_runs;
 use crate::models::Mode;
+use crate::models::effect::Unannounced;
 
 /// What a heartbeat found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +94,9 @@ pub struct Progress {
     pub parked: i64,
     pub duplicates: i64,
     pub deleted: i64,
-    pub drifted: i64,
+    pub unlisted: i64,
+    pub drift: Unannounced,
+    pub missed_announcements: i64,
 }
 
 /// Opens a page's transaction: takes the run's row and proves that the lease is still ours. Every other
@@ -141,7 +144,12 @@ pub async fn checkpoint(
             sync_runs::records_parked.eq(sync_runs::records_parked + progress.parked),
             sync_runs::records_duplicate.eq(sync_runs::records_duplicate + progress.duplicates),
             sync_runs::records_deleted.eq(sync_runs::records_deleted + progress.deleted),
-            sync_runs::drifted_records.eq(sync_runs::drifted_records + progress.drifted),
+            sync_runs::records_unlisted.eq(sync_runs::records_unlisted + progress.unlisted),
+            sync_runs::drift_inserted.eq(sync_runs::drift_inserted + progress.drift.inserted),
+            sync_runs::drift_updated.eq(sync_runs::drift_updated + progress.drift.updated),
+            sync_runs::drift_removed.eq(sync_runs::drift_removed + progress.drift.removed),
+            sync_runs::missed_announcements
+                .eq(sync_runs::missed_announcements + progress.missed_announcements),
             // the error of an earlier attempt is history now
             sync_runs::error_code.eq(sql::<Nullable<Text>>("NULL")),
         ))
@@ -164,7 +172,7 @@ pub async fn count_removals(
     diesel::update(ours(run))
         .set((
             sync_runs::records_deleted.eq(sync_runs::records_deleted + removed),
-            sync_runs::drifted_records.eq(sync_runs::drifted_records + drifted),
+            sync_runs::drift_removed.eq(sync_runs::drift_removed + drifted),
         ))
         .execute(connection)
         .await?;
@@ -190,7 +198,11 @@ pub async fn restart(connection: &mut AsyncPgConnection, run: &Run) -> QueryResu
             sync_runs::records_parked.eq(zero),
             sync_runs::records_duplicate.eq(zero),
             sync_runs::records_deleted.eq(zero),
-            sync_runs::drifted_records.eq(zero),
+            sync_runs::records_unlisted.eq(zero),
+            sync_runs::drift_inserted.eq(zero),
+            sync_runs::drift_updated.eq(zero),
+            sync_runs::drift_removed.eq(zero),
+            sync_runs::missed_announcements.eq(zero),
         ))
         .execute(connection)
         .await?;

@@ -4,11 +4,15 @@
 //! stored in one transaction with its checkpoint → on the last page removals and watermark → done; or an
 //! error, whose remedy decides between going on later and giving up.
 
+mod again;
+pub mod held;
+mod ledger;
 mod parked;
 pub mod plan;
 mod removals;
 mod run;
 mod states;
+mod store;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -79,6 +79,40 @@ pub(super) async fn park(
     Ok(())
 }
 
+/// Records that earlier runs parked and whose ids are known, the longest waiting first.
+pub(super) async fn ids(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    most: usize,
+) -> QueryResult<Vec<String>> {
+    use diesel::TextExpressionMethods as _;
+    parked_records::table
+        .filter(parked_records::integration_id.eq(&run.integration_id))
+        .filter(parked_records::endpoint.eq(&run.endpoint))
+        .filter(parked_records::run_id.ne(run.id))
+        .filter(parked_records::id.not_like(format!("{UNIDENTIFIED}%")))
+        .order(parked_records::last_seen_at)
+        .limit(i64::try_from(most).unwrap_or(i64::MAX))
+        .select(parked_records::id)
+        .load(connection)
+        .await
+}
+
+/// A complete full fetch has shown everything that there is: what it did not park again is gone or well.
+pub(super) async fn forget_absent(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+) -> QueryResult<usize> {
+    diesel::delete(
+        parked_records::table
+            .filter(parked_records::integration_id.eq(&run.integration_id))
+            .filter(parked_records::endpoint.eq(&run.endpoint))
+            .filter(parked_records::run_id.ne(run.id)),
+    )
+    .execute(connection)
+    .await
+}
+
 fn key(parked: &Parked) -> String {
     parked.id.clone().unwrap_or_else(|| {
         let digest = Sha256::digest(parked.record.as_bytes());

@@ -4,13 +4,14 @@
 //! than the guard allows: an empty answer is more likely a fault than the end of a company.
 
 use diesel::result::QueryResult;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::parked;
+use super::run::Enumeration;
+use super::{held, parked};
+use crate::changes::{self, Origin};
 use crate::db::Statement;
-use crate::models::Endpoint;
 use crate::models::store::Writer;
 use crate::models::table::Table;
 use crate::queue::{self, Run};
@@ -27,26 +28,6 @@ mod schema {
     }
 }
 use schema::seen_records;
-
-/// How much absence is believed without a human (rule 11).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Guard {
-    /// That many rows of a model always.
-    pub(super) rows: i64,
-    /// And that share of the model's live rows.
-    pub(super) percent: i64,
-}
-
-impl Guard {
-    /// Whether so much absence is believed. Of an enumeration that showed nothing at all it is not, however
-    /// few rows there are, unless the setting says that everything may go.
-    fn allows(self, absent: i64, live: i64, saw_anything: bool) -> bool {
-        if !saw_anything && self.percent < 100 {
-            return absent == 0;
-        }
-        absent <= self.rows.max(live.saturating_mul(self.percent) / 100)
-    }
-}
 
 #[derive(diesel::QueryableByName)]
 struct Count {
@@ -103,8 +84,42 @@ pub(super) async fn mark_seen(
     Ok(new)
 }
 
-/// Whether Postgres lost marks of a run that goes on: the table is unlogged, a crash empties it. Removing
-/// by what is left would remove everything that was seen before the crash (F18).
+/// What a run has come to, its last page included.
+#[derive(Debug, diesel::QueryableByName)]
+pub(super) struct Totals {
+    /// Marks that there should be.
+    #[diesel(sql_type = BigInt)]
+    expected_marks: i64,
+    /// Marks that there are.
+    #[diesel(sql_type = BigInt)]
+    marks: i64,
+    #[diesel(sql_type = BigInt)]
+    parked: i64,
+    /// Rows that lists stopped naming.
+    #[diesel(sql_type = BigInt)]
+    pub(super) unlisted: i64,
+}
+
+impl Totals {
+    /// Whether Postgres lost marks: the table is unlogged, a crash empties it. Removing by what is left would
+    /// remove everything that was seen before the crash (F18).
+    pub(super) fn were_marks_lost(&self) -> bool {
+        self.marks < self.expected_marks
+    }
+}
+
+/// Counts what a run has come to.
+pub(super) async fn totals(connection: &mut AsyncPgConnection, run_id: i64) -> QueryResult<Totals> {
+    let mut statement = Statement::fixed();
+    let run = statement.bigint(run_id);
+    statement.push(&format!(
+        "SELECT seen_marks AS expected_marks, (SELECT count(*) FROM seen_records WHERE run_id = {run}) AS marks, \
+           records_parked AS parked, records_unlisted AS unlisted FROM sync_runs WHERE id = {run}"
+    ));
+    statement.get_result(connection).await
+}
+
+/// Whether Postgres lost marks of a run that goes on.
 pub(super) async fn marks_were_lost(
     connection: &mut AsyncPgConnection,
     run: &Run,
@@ -112,15 +127,7 @@ pub(super) async fn marks_were_lost(
     if run.seen_marks == 0 {
         return Ok(false);
     }
-    Ok(seen_count(connection, run).await? < run.seen_marks)
-}
-
-async fn seen_count(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<i64> {
-    seen_records::table
-        .filter(seen_records::run_id.eq(run.id))
-        .count()
-        .get_result(connection)
-        .await
+    Ok(totals(connection, run.id).await?.were_marks_lost())
 }
 
 /// Forgets a run's marks.
@@ -133,33 +140,30 @@ pub(super) async fn forget_seen(
         .await
 }
 
-/// Marks what the run did not see, table by table; returns the rows that the guard held back.
+/// Marks what the run did not see, table by table, or holds it back.
 pub(super) async fn remove_absent(
     connection: &mut AsyncPgConnection,
-    run: &Run,
-    endpoint: &Endpoint,
+    enumeration: &Enumeration<'_>,
     writer: &Writer<'_>,
-    guard: Guard,
-    parked: i64,
-) -> QueryResult<i64> {
-    if parked > 0 && parked::has_unidentified(connection, run).await? {
+    totals: &Totals,
+) -> QueryResult<()> {
+    let run = enumeration.run;
+    if totals.parked > 0 && parked::has_unidentified(connection, run).await? {
         tracing::warn!(
             run.id,
             "a record without a readable id was parked: absence proves nothing in this run"
         );
-        return Ok(0);
+        return Ok(());
     }
-    let saw_anything = seen_count(connection, run).await? > 0;
-    let mut held_back = 0;
-    for table in endpoint.tables {
+    let tables = enumeration.endpoint.tables;
+    for table in tables {
         // a parked record's nested rows were not seen either, though they may well exist
-        if parked > 0 && table.name != endpoint.tables[0].name {
+        if totals.parked > 0 && table.name != tables[0].name {
             continue;
         }
-        let allows = |absent, live| guard.allows(absent, live, saw_anything);
-        held_back += remove_absent_from(connection, run, table, writer, allows).await?;
+        remove_absent_from(connection, run, table, writer, totals.marks > 0).await?;
     }
-    Ok(held_back)
+    Ok(())
 }
 
 async fn remove_absent_from(
@@ -167,35 +171,61 @@ async fn remove_absent_from(
     run: &Run,
     table: &Table,
     writer: &Writer<'_>,
-    allows: impl Fn(i64, i64) -> bool,
-) -> QueryResult<i64> {
-    let live_and_absent = absent(connection, run, table, writer, alive(table)).await?;
+    saw_anything: bool,
+) -> QueryResult<()> {
+    let absent = absent(connection, run, table, writer).await?;
     let live_now = live_rows(connection, writer.integration_id, table).await?;
-    if !allows(live_and_absent, live_now) {
-        tracing::warn!(
-            run.id,
-            integration.id = run.integration_id,
-            table = table.name,
-            absent = live_and_absent,
-            live = live_now,
-            "removals held back: a full fetch showed far fewer rows than the mirror has"
-        );
-        return Ok(live_and_absent);
+    if !writer.allowance.covers(absent, live_now, saw_anything) {
+        held::warn(run, absent);
+        return hold_absent(connection, run, table, writer).await;
     }
-    let removed = mark_absent(connection, run, table, writer).await?;
-    if removed > 0 {
-        queue::count_removals(
-            connection,
-            run,
-            live_and_absent,
-            writer.drift_before.is_some(),
-        )
-        .await?;
-    }
-    Ok(0)
+    queue::count_removals(connection, run, absent, writer.unannounced_before.is_some()).await?;
+    mark_absent(connection, run, table, writer).await
 }
 
-/// Rows that are there, not seen, and not written by a younger fetch; stubs were never enumerated.
+/// Which of the endpoint's own live rows would be removed without a human: those that are neither marked nor
+/// among `shown`, the page that is not stored yet. More than `limit` of them: none, since nobody can ask for
+/// so many by name.
+pub(super) async fn candidates(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    table: &Table,
+    writer: &Writer<'_>,
+    shown: Vec<String>,
+    limit: i64,
+) -> QueryResult<Vec<String>> {
+    #[derive(diesel::QueryableByName)]
+    struct Id {
+        #[diesel(sql_type = Text)]
+        id: String,
+    }
+    let saw_anything = !shown.is_empty();
+    let mut statement = Statement::fixed();
+    let absence = absence(&mut statement, run, table, writer);
+    let shown = statement.texts(shown);
+    let rows = statement.bigint(limit + 1);
+    statement.push(&format!(
+        "SELECT t.id FROM {} t WHERE {absence} AND {} AND t.id <> ALL({shown}::text[]) ORDER BY t.id LIMIT {rows}",
+        table.name,
+        alive(table),
+    ));
+    let saw_anything = saw_anything || totals(connection, run.id).await?.marks > 0;
+    let ids: Vec<Id> = statement.get_results(connection).await?;
+    let absent = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    if absent > limit {
+        return Ok(Vec::new());
+    }
+    let live = live_rows(connection, writer.integration_id, table).await?;
+    let would_go = writer.allowance.covers(absent, live, saw_anything);
+    Ok(ids
+        .into_iter()
+        .filter(|_| would_go)
+        .map(|row| row.id)
+        .collect())
+}
+
+/// Rows that are there, not seen, and not written by a younger fetch. Not stubs: a revision without a course
+/// is in no enumeration and exists all the same.
 ///
 /// OFFSET 0 keeps the look-up of each mark an index look-up. As a join, planned without statistics of a
 /// table that is filled and emptied by every run, it took time by the square of the rows.
@@ -211,62 +241,75 @@ fn absence(statement: &mut Statement, run: &Run, table: &Table, writer: &Writer<
     )
 }
 
+/// Live rows that are absent.
 async fn absent(
     connection: &mut AsyncPgConnection,
     run: &Run,
     table: &Table,
     writer: &Writer<'_>,
-    condition: &str,
 ) -> QueryResult<i64> {
     let mut statement = Statement::fixed();
     let absence = absence(&mut statement, run, table, writer);
     statement.push(&format!(
-        "SELECT count(*) AS count FROM {} t WHERE {absence} AND {condition}",
-        table.name
+        "SELECT count(*) AS count FROM {} t WHERE {absence} AND {}",
+        table.name,
+        alive(table),
     ));
     Ok(statement.get_result::<Count>(connection).await?.count)
 }
 
+/// Marks the absent rows; those that were alive are told in the feed.
 async fn mark_absent(
     connection: &mut AsyncPgConnection,
     run: &Run,
     table: &Table,
     writer: &Writer<'_>,
-) -> QueryResult<usize> {
+) -> QueryResult<()> {
     let mut statement = Statement::fixed();
     let absence = absence(&mut statement, run, table, writer);
     let observed = statement.time(Some(writer.observed_at));
     let now = statement.time(Some(writer.now));
-    statement.push(&format!(
-        "UPDATE {} t SET missing_since = {observed}, observed_at = {observed}, mirrored_at = {now} WHERE {absence}",
+    let origin = Origin {
+        integration_id: writer.integration_id,
+        run_id: run.id,
+        at: writer.now,
+    };
+    let rows = format!(
+        "SELECT '{}' AS model, id, 'DELETED' AS kind, '{{}}'::text[] AS fields FROM marked WHERE was_live",
         table.name
+    );
+    let insert = changes::insert(&mut statement, &origin, &rows);
+    let was_live = if table.has_tombstones() {
+        "t.remote_deleted_at IS NULL"
+    } else {
+        "true"
+    };
+    statement.push(&format!(
+        "WITH marked AS (UPDATE {} t SET missing_since = {observed}, observed_at = {observed}, mirrored_at = {now} \
+           WHERE {absence} RETURNING t.id, {was_live} AS was_live) {insert}",
+        table.name,
     ));
-    statement.execute(connection).await
+    statement.execute(connection).await?;
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Rule 11, F36: max(50 rows, 10 %).
-    #[test]
-    fn the_guard_allows_the_larger_of_its_rows_and_its_share() {
-        let guard = Guard {
-            rows: 50,
-            percent: 10,
-        };
-        assert!(guard.allows(50, 60, true));
-        assert!(!guard.allows(51, 60, true));
-        assert!(guard.allows(100, 1000, true));
-        assert!(!guard.allows(101, 1000, true));
-        assert!(guard.allows(0, 0, true));
-    }
-
-    #[test]
-    fn of_an_empty_enumeration_nothing_is_believed_unless_everything_may_go() {
-        let guard = |percent| Guard { rows: 50, percent };
-        assert!(!guard(10).allows(1, 1, false));
-        assert!(guard(10).allows(0, 0, false));
-        assert!(guard(100).allows(60, 60, false));
-    }
+/// Keeps the live absent rows for an approval.
+async fn hold_absent(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    table: &Table,
+    writer: &Writer<'_>,
+) -> QueryResult<()> {
+    let mut statement = Statement::fixed();
+    let absence = absence(&mut statement, run, table, writer);
+    let run_id = statement.bigint(run.id);
+    statement.push(&format!(
+        "INSERT INTO held_back_removals (integration_id, table_name, id, run_id) \
+         SELECT t.integration_id, '{name}', t.id, {run_id} FROM {name} t WHERE {absence} AND {} \
+         ON CONFLICT (integration_id, table_name, id, linked_id) DO UPDATE SET run_id = excluded.run_id",
+        alive(table),
+        name = table.name,
+    ));
+    statement.execute(connection).await?;
+    Ok(())
 }

@@ -5,6 +5,7 @@ use diesel::result::QueryResult;
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use crate::db::Statement;
 use crate::integrations::schema::endpoint_states::{self, dsl};
 use crate::models::Mode;
 use crate::queue::{Failure, Run};
@@ -22,6 +23,8 @@ pub struct EndpointState {
     pub last_success_at: Option<DateTime<Utc>>,
     /// Failures since then.
     pub consecutive_failures: i32,
+    /// Removals that wait for an approval.
+    pub removals_held_back: i64,
 }
 
 impl EndpointState {
@@ -52,6 +55,7 @@ pub(super) async fn load(
             dsl::watermark,
             dsl::last_success_at,
             dsl::consecutive_failures,
+            dsl::removals_held_back,
         ))
         .first(connection)
         .await
@@ -108,7 +112,7 @@ pub(super) async fn note_success(
             dsl::next_catch_up_at.eq(Some(outlook.catch_up)),
             full.then(|| dsl::last_full_fetch_at.eq(Some(now))),
             full.then(|| dsl::next_full_fetch_at.eq(Some(outlook.full_fetch))),
-            full.then(|| dsl::removals_held_back.eq(outlook.removals_held_back)),
+            dsl::removals_held_back.eq(outlook.removals_held_back),
             dsl::consecutive_failures.eq(0),
             dsl::available.eq(true),
             dsl::retry_at.eq(None::<DateTime<Utc>>),
@@ -116,6 +120,22 @@ pub(super) async fn note_success(
         ))
         .execute(connection)
         .await?;
+    sum_up(connection, run).await
+}
+
+/// Adds what nobody had announced to the endpoint's totals: runs are forgotten one day, a metric must not
+/// fall.
+async fn sum_up(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<()> {
+    let mut statement = Statement::fixed();
+    let id = statement.bigint(run.id);
+    statement.push(&format!(
+        "UPDATE endpoint_states s SET drift_inserted = s.drift_inserted + r.drift_inserted, \
+           drift_updated = s.drift_updated + r.drift_updated, drift_removed = s.drift_removed + r.drift_removed, \
+           missed_announcements = s.missed_announcements + r.missed_announcements \
+         FROM sync_runs r WHERE r.id = {id} AND s.integration_id = r.integration_id AND s.endpoint = r.endpoint \
+           AND r.drift_inserted + r.drift_updated + r.drift_removed + r.missed_announcements > 0"
+    ));
+    statement.execute(connection).await?;
     Ok(())
 }
 
@@ -195,6 +215,7 @@ mod tests {
             watermark: success,
             last_success_at: success,
             consecutive_failures: 0,
+            removals_held_back: 0,
         }
     }
 

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use kombo_mirror::models::effect::Effect;
+use kombo_mirror::models::lists::Allowance;
 use kombo_mirror::models::page::PageRows;
-use kombo_mirror::models::store::{Effect, PageWrites, Writer};
+use kombo_mirror::models::store::{PageWrites, Writer};
 use kombo_mirror::models::{self, Endpoint, object::Object};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -47,9 +49,16 @@ async fn store(app: &TestApp, endpoint: &Endpoint) -> Effect {
     let moment: DateTime<Utc> = "2026-04-03T00:00:00Z".parse().expect("a moment");
     let writer = Writer {
         integration_id: INTEGRATION,
+        run_id: 1,
         observed_at: moment,
         now: moment,
-        drift_before: None,
+        unannounced_before: None,
+        is_announced: false,
+        allowance: Allowance {
+            rows: 50,
+            percent: 10,
+            used: 0,
+        },
     };
     let writes = PageWrites::new(&writer, page);
     let (effect, _) = writes

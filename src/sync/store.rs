@@ -1,0 +1,419 @@
+//! A page as one transaction, and the last one as the end of its run.
+//!
+//! Proof of the lease, rows, seen marks, change feed, counters, checkpoint; on the last page also removals,
+//! watermark and the end of the run. Nothing of it may happen alone: what is stored without its checkpoint is
+//! lost or done twice after a crash.
+
+use chrono::{DateTime, Utc};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::run::{Enumeration, Stop, marks_lost};
+use super::states::{self, Outlook};
+use super::{held, ledger, parked, removals};
+use crate::changes::{self, Change, Origin};
+use crate::db;
+use crate::models::lists::Allowance;
+use crate::models::page::{Batch, PageRows, Parked, Sighting};
+use crate::models::store::{PageWrites, Writer};
+use crate::models::table::Table;
+use crate::models::{self, Mode};
+use crate::queue::{self, Progress, Request, Trigger};
+
+/// How often a page's transaction is tried when two writers meet.
+const TRANSACTION_TRIES: u32 = 5;
+
+/// What only the last page's transaction needs.
+#[derive(Clone, Copy)]
+struct End {
+    /// When Kombo answered last, by its clock.
+    kombo_now: Option<DateTime<Utc>>,
+}
+
+/// What comes after a page.
+#[derive(Clone, Copy)]
+enum Then<'a> {
+    /// The page at this cursor.
+    Page(&'a str),
+    /// The run's end.
+    End(End),
+}
+
+/// Why a trial of some records ended; never committed.
+enum Trial {
+    /// The database takes them.
+    Fits,
+    /// It does not, or it failed.
+    Failed(Stop),
+}
+
+impl From<DieselError> for Trial {
+    fn from(error: DieselError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Enumeration<'_> {
+    /// Stores a page that is followed by the one at `next`; returns how many rows its lists stopped naming.
+    pub(super) async fn store(
+        &self,
+        records: &[Box<RawValue>],
+        next: &str,
+        unlisted: i64,
+    ) -> Result<i64, Stop> {
+        self.store_records(records, unlisted, Then::Page(next))
+            .await
+    }
+
+    /// Stores the last page and ends the run.
+    pub(super) async fn store_last(
+        &self,
+        records: &[Box<RawValue>],
+        unlisted: i64,
+        kombo_now: Option<DateTime<Utc>>,
+    ) -> Result<(), Stop> {
+        self.store_records(records, unlisted, Then::End(End { kombo_now }))
+            .await?;
+        Ok(())
+    }
+
+    /// Tried again where two writers met, and without the records that the database refuses (rule 14).
+    async fn store_records(
+        &self,
+        records: &[Box<RawValue>],
+        unlisted: i64,
+        then: Then<'_>,
+    ) -> Result<i64, Stop> {
+        let now = (self.engine.clock)();
+        let mut page = self.page(records, &[], unlisted, then, now);
+        let mut is_sifted = false;
+        let mut tries = 1;
+        loop {
+            let error = match self.store_once(&page, then, now).await {
+                Ok(unlisted) => return Ok(unlisted),
+                Err(error) => error,
+            };
+            let word = error.database();
+            if tries < TRANSACTION_TRIES && word.is_some_and(db::is_serialization_failure) {
+                tries += 1;
+            } else if !is_sifted && word.is_some_and(is_refusal) {
+                is_sifted = true;
+                let refused = self.refused(records, unlisted, now).await?;
+                if refused.is_empty() {
+                    return Err(error);
+                }
+                page = self.page(records, &refused, unlisted, then, now);
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn store_once(
+        &self,
+        page: &StoredPage,
+        then: Then<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<i64, Stop> {
+        let mut connection = self.engine.pool.get().await.map_err(anyhow::Error::from)?;
+        connection
+            .transaction(async |connection| {
+                if !queue::hold(connection, self.run).await? {
+                    return Err(Stop::LeaseLost);
+                }
+                let stored = self.store_page(connection, page, now).await?;
+                if let Then::End(end) = then {
+                    self.end(connection, end, now).await?;
+                }
+                let origin = self.origin(now);
+                changes::append(connection, &origin, &stored.changes).await?;
+                Ok(stored.unlisted)
+            })
+            .await
+    }
+
+    /// The positions of the records that the database refuses, found by halving: each alone spoils a page.
+    async fn refused(
+        &self,
+        records: &[Box<RawValue>],
+        unlisted: i64,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<usize>, Stop> {
+        let mut refused = Vec::new();
+        // without any record it must work, or else the records are not what is wrong
+        if !self.fits(&[], unlisted, now).await? {
+            return Ok(refused);
+        }
+        let mut ranges: Vec<_> = std::iter::once(0..records.len()).collect();
+        while let Some(range) = ranges.pop() {
+            if range.is_empty() || self.fits(&records[range.clone()], unlisted, now).await? {
+                continue;
+            }
+            if range.len() == 1 {
+                refused.push(range.start);
+                continue;
+            }
+            let middle = range.start + range.len() / 2;
+            ranges.push(range.start..middle);
+            ranges.push(middle..range.end);
+        }
+        tracing::warn!(
+            self.run.id,
+            records = refused.len(),
+            "the database refuses records of a page; they are parked"
+        );
+        Ok(refused)
+    }
+
+    /// Whether the database takes some records; nothing is left of the trial.
+    async fn fits(
+        &self,
+        records: &[Box<RawValue>],
+        unlisted: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Stop> {
+        let page = self.page(records, &[], unlisted, Then::Page(""), now);
+        let mut connection = self.engine.pool.get().await.map_err(anyhow::Error::from)?;
+        let trial: Result<(), Trial> = connection
+            .transaction(async |connection| {
+                if !queue::hold(connection, self.run).await? {
+                    return Err(Trial::Failed(Stop::LeaseLost));
+                }
+                self.store_page(connection, &page, now).await?;
+                Err(Trial::Fits)
+            })
+            .await;
+        match trial {
+            Ok(()) | Err(Trial::Fits) => Ok(true),
+            Err(Trial::Failed(stop)) if stop.database().is_some_and(is_refusal) => Ok(false),
+            Err(Trial::Failed(stop)) => Err(stop),
+        }
+    }
+
+    fn page(
+        &self,
+        records: &[Box<RawValue>],
+        refused: &[usize],
+        unlisted: i64,
+        then: Then<'_>,
+        now: DateTime<Utc>,
+    ) -> StoredPage {
+        let rows = PageRows::read_without(self.endpoint, records, refused);
+        let next = match then {
+            Then::Page(cursor) => Some(cursor),
+            Then::End(_) => None,
+        };
+        StoredPage::new(self, &self.writer(unlisted, now), rows, next)
+    }
+
+    pub(super) fn writer(&self, unlisted: i64, now: DateTime<Utc>) -> Writer<'_> {
+        let settings = &self.engine.settings;
+        Writer {
+            integration_id: &self.run.integration_id,
+            run_id: self.run.id,
+            observed_at: self.observed_at,
+            now,
+            unannounced_before: self.unannounced_before(),
+            is_announced: self.run.is_announced,
+            allowance: Allowance {
+                rows: settings.removal_guard_rows,
+                percent: settings.removal_guard_percent,
+                used: unlisted,
+            },
+        }
+    }
+
+    fn origin(&self, now: DateTime<Utc>) -> Origin<'_> {
+        Origin {
+            integration_id: &self.run.integration_id,
+            run_id: self.run.id,
+            at: now,
+        }
+    }
+
+    async fn store_page(
+        &self,
+        connection: &mut AsyncPgConnection,
+        page: &StoredPage,
+        now: DateTime<Utc>,
+    ) -> Result<Stored, DieselError> {
+        let mut progress = page.progress.clone();
+        if self.mode == Mode::Full {
+            progress.seen_marks = removals::mark_seen(connection, self.run.id, &page.seen).await?;
+        }
+        if self.state.removals_held_back > 0 {
+            held::forget_shown(connection, &self.run.integration_id, &page.seen).await?;
+        }
+        parked::park(connection, self.run, &page.readable, &page.parked, now).await?;
+        ledger::note(connection, &self.run.integration_id, &page.sightings, now).await?;
+        let (effect, stubbed) = page.writes.run(connection).await?;
+        for table in stubbed {
+            self.ask_owner(connection, table, now).await?;
+        }
+        progress.inserted = effect.inserted;
+        progress.updated = effect.updated;
+        progress.unchanged = (page.rows - effect.inserted - effect.updated).max(0);
+        progress.deleted = effect.deleted;
+        progress.unlisted = effect.unlisted;
+        match self.mode {
+            Mode::Full => progress.drift = effect.unannounced,
+            Mode::Delta => progress.missed_announcements = effect.unannounced.total(),
+        }
+        if effect.held_back > 0 {
+            held::warn(self.run, effect.held_back);
+        }
+        queue::checkpoint(connection, self.run, &progress).await?;
+        Ok(Stored {
+            changes: effect.changes,
+            unlisted: effect.unlisted,
+        })
+    }
+
+    /// A stub's own endpoint is asked for the rest, unless it was never fetched: then its first load is due
+    /// anyway.
+    async fn ask_owner(
+        &self,
+        connection: &mut AsyncPgConnection,
+        table: &Table,
+        now: DateTime<Utc>,
+    ) -> Result<(), DieselError> {
+        let Some(owner) = models::owner_of(table) else {
+            return Ok(());
+        };
+        let integration_id = &self.run.integration_id;
+        let state = states::load(connection, integration_id, owner.name).await?;
+        if state.watermark.is_none() {
+            return Ok(());
+        }
+        let request = Request {
+            integration_id,
+            endpoint: owner,
+            mode: Mode::Delta,
+            trigger: Trigger::CatchUp,
+            reason: json!({ "stubsFoundByRun": self.run.id, "table": table.name }),
+            requested_by: None,
+        };
+        queue::enqueue(connection, &request, now).await?;
+        Ok(())
+    }
+
+    /// The last page is in: removals, watermark and the run's end, in its transaction.
+    async fn end(
+        &self,
+        connection: &mut AsyncPgConnection,
+        end: End,
+        now: DateTime<Utc>,
+    ) -> Result<(), Stop> {
+        let settings = &self.engine.settings;
+        if self.mode == Mode::Full {
+            let totals = removals::totals(connection, self.run.id).await?;
+            if totals.were_marks_lost() {
+                return Err(marks_lost());
+            }
+            let writer = self.writer(totals.unlisted, now);
+            parked::forget_absent(connection, self.run).await?;
+            held::forget_superseded(connection, self.run, self.endpoint).await?;
+            removals::remove_absent(connection, self, &writer, &totals).await?;
+            removals::forget_seen(connection, self.run.id).await?;
+        }
+        let held_back = held::count(connection, self.run, self.endpoint).await?;
+        // a tenth of jitter, so that endpoints first loaded together do not stay together for ever
+        let full = settings
+            .full_fetch_interval
+            .mul_f64(0.95 + 0.1 * fastrand::f64());
+        let outlook = Outlook {
+            watermark: self.watermark,
+            full_fetch: now + full,
+            catch_up: now + settings.catch_up_interval,
+            removals_held_back: held_back.of_endpoint,
+        };
+        states::note_success(
+            connection,
+            self.run,
+            self.mode,
+            end.kombo_now,
+            &outlook,
+            now,
+        )
+        .await?;
+        queue::succeed(connection, self.run, held_back.of_run, now).await?;
+        Ok(())
+    }
+}
+
+/// The database answered, and its answer is neither that two writers met nor that it is going away: most
+/// likely a value that it has no place for.
+fn is_refusal(error: &DieselError) -> bool {
+    matches!(
+        error,
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)
+    )
+}
+
+/// What a page's transaction leaves to do.
+struct Stored {
+    changes: Vec<Change>,
+    unlisted: i64,
+}
+
+/// A page made ready for its transaction.
+struct StoredPage {
+    writes: PageWrites,
+    /// Ids by table.
+    seen: Vec<(&'static Table, Vec<String>)>,
+    /// Ids of the endpoint's own records that could be read.
+    readable: Vec<String>,
+    parked: Vec<Parked>,
+    sightings: Vec<(Sighting, i64)>,
+    /// Rows in the page.
+    rows: i64,
+    progress: Progress,
+}
+
+impl StoredPage {
+    fn new(
+        enumeration: &Enumeration<'_>,
+        writer: &Writer<'_>,
+        mut rows: PageRows,
+        next: Option<&str>,
+    ) -> Self {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let tables = enumeration.endpoint.tables;
+        let ids = |table: &Table| -> Vec<String> {
+            rows.batch(table)
+                .map(|batch| batch.ids().map(str::to_owned).collect())
+                .unwrap_or_default()
+        };
+        let readable = ids(tables[0]);
+        let mut seen: Vec<_> = tables.iter().map(|table| (*table, ids(table))).collect();
+        // a parked record was there, whatever it looked like
+        let parked_ids = rows.parked.iter().filter_map(|parked| parked.id.clone());
+        seen[0].1.extend(parked_ids);
+        let kept = count(rows.batches.iter().map(Batch::len).sum());
+        let parked = std::mem::take(&mut rows.parked);
+        let sightings = std::mem::take(&mut rows.sightings);
+        let progress = Progress {
+            watermark: Some(enumeration.watermark),
+            observed_at: Some(enumeration.observed_at),
+            updated_after: enumeration.updated_after,
+            mode: Some(enumeration.mode),
+            expected_records: enumeration.expected_records,
+            next_cursor: next.map(str::to_owned),
+            received: kept + count(parked.len()),
+            parked: count(parked.len()),
+            duplicates: i64::try_from(rows.duplicates).unwrap_or(i64::MAX),
+            ..Progress::default()
+        };
+        Self {
+            writes: PageWrites::new(writer, rows),
+            seen,
+            readable,
+            parked,
+            sightings: sightings.into_iter().collect(),
+            rows: kept,
+            progress,
+        }
+    }
+}
