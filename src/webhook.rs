@@ -21,6 +21,9 @@ pub const SIGNATURE_HEADER: &str = "x-kombo-signature";
 /// Kombo's events have a few hundred bytes; a body beyond this is refused unread.
 pub const LARGEST_BODY: usize = 1024 * 1024;
 
+/// Bytes of an id, at most; Kombo's have 24. Postgres indexes them, and an entry of an index has its limit.
+const LONGEST_ID: usize = 800;
+
 /// Whether `signature` is base64url (without padding) of the HMAC-SHA256 of `body` under one of `secrets`.
 /// Compared in constant time.
 #[must_use]
@@ -58,8 +61,8 @@ pub fn read_event(body: &[u8]) -> Result<Event, Malformed> {
     let envelope: Envelope = serde_json::from_str(payload).map_err(|_| {
         Malformed("the body must be a JSON object with id and type (texts) and data (object)")
     })?;
-    if envelope.id.is_empty() {
-        return Err(Malformed("id is empty"));
+    if !is_id(&envelope.id) {
+        return Err(Malformed("id is empty or too long"));
     }
     let content = read_content(&envelope.kind, &envelope.data)?;
     Ok(Event {
@@ -130,8 +133,12 @@ fn changed_models(data: &Map<String, Value>) -> Result<Vec<String>, Malformed> {
 
 fn required(data: &Map<String, Value>, name: &str) -> Result<String, Malformed> {
     text(data, name)
-        .filter(|text| !text.is_empty())
-        .ok_or(Malformed("data lacks the integration's id"))
+        .filter(|text| is_id(text))
+        .ok_or(Malformed("data lacks a usable id of the integration"))
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= LONGEST_ID
 }
 
 fn text(data: &Map<String, Value>, name: &str) -> Option<String> {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -260,9 +260,14 @@ fn read(value: Option<&RawValue>, name: &str, kind: ColumnKind) -> Result<Value,
 }
 
 /// Reads a timestamp of Kombo: ISO 8601 in UTC with milliseconds, as JavaScript writes it. Also accepted:
-/// no fraction or more digits, an offset, no zone (UTC), a date alone.
+/// no fraction or more digits, an offset, no zone (UTC), a date alone. The year must have four digits: others
+/// have no one form in which Postgres, GraphQL and JavaScript all read and write them.
 #[must_use]
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    read_time(text).filter(|time| (1..=9999).contains(&time.year()))
+}
+
+fn read_time(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.to_utc());
     }
@@ -295,6 +300,8 @@ mod tests {
         }
         assert_eq!(parse_time("2026-04-02"), parse_time("2026-04-02T00:00:00Z"));
         assert_eq!(parse_time("yesterday"), None);
+        assert_eq!(parse_time("-5000-01-01"), None, "Postgres begins later");
+        assert_eq!(parse_time("+12026-01-01T00:00:00"), None);
     }
 
     // F59: members that Kombo adds later are kept.

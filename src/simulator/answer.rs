@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 /// What is sent after the headers.
@@ -15,12 +16,22 @@ pub(super) enum Body {
     BrokenOff(String),
 }
 
+/// What the `Date` header says.
+pub(super) enum Date {
+    Right,
+    /// Wrong by so many seconds.
+    Shifted(i64),
+    /// This instead of a date.
+    Text(&'static str),
+}
+
 /// An answer before the headers that every answer has.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     pub(super) body: Body,
     pub(super) rate_headers: bool,
+    pub(super) date: Date,
     pub(super) delay: Option<Duration>,
 }
 
@@ -39,6 +50,7 @@ impl Answer {
             content_type,
             body: Body::Text(text.to_owned()),
             rate_headers: true,
+            date: Date::Right,
             delay: None,
         }
     }
@@ -135,11 +147,7 @@ impl Answer {
     }
 
     /// The HTTP response, dated by the movable clock.
-    pub(super) fn into_response(
-        self,
-        now: chrono::DateTime<chrono::Utc>,
-        budget: RateBudget,
-    ) -> Response {
+    pub(super) fn into_response(self, now: DateTime<Utc>, budget: RateBudget) -> Response {
         let body = match self.body {
             Body::Text(text) => axum::body::Body::from(text),
             Body::BrokenOff(text) => broken_off(text),
@@ -152,8 +160,7 @@ impl Answer {
             header::CONTENT_TYPE,
             HeaderValue::from_static(self.content_type),
         );
-        let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        if let Ok(date) = HeaderValue::from_str(&date) {
+        if let Ok(date) = HeaderValue::from_str(&self.date.text(now)) {
             headers.insert(header::DATE, date);
         }
         if self.rate_headers {
@@ -162,6 +169,18 @@ impl Answer {
             headers.insert("ratelimit-reset", HeaderValue::from(budget.reset_seconds));
         }
         response
+    }
+}
+
+impl Date {
+    fn text(&self, now: DateTime<Utc>) -> String {
+        let seconds = match self {
+            Date::Right => 0,
+            Date::Shifted(seconds) => *seconds,
+            Date::Text(text) => return (*text).to_owned(),
+        };
+        let said = now + TimeDelta::seconds(seconds);
+        said.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
     }
 }
 

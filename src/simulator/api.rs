@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, RateBudget};
 use super::faults::{self, FaultKind, Target};
 use super::integration::{Integration, QaStatus, RunningSync, SetupStatus, Status};
+use super::liars::Border;
 use super::listing;
 use super::query::{self, ListQuery};
 use super::render::instant;
@@ -150,10 +151,14 @@ fn list(state: &mut State, request: &Request, endpoint: Endpoint) -> Answer {
         query::parse(endpoint, &integration.id, &request.pairs)
             .map_err(|message| Answer::input_invalid(&message))
     });
-    let query = match checked {
+    let mut query = match checked {
         Ok(query) => query,
         Err(answer) => return answer,
     };
+    query.page_size = query.page_size.min(state.options.largest_page);
+    if state.options.border == Border::Inclusive {
+        query.updated_after = query.updated_after.map(|after| after - 1);
+    }
     let target = Target {
         endpoint,
         integration_id: request.integration_id.as_deref().unwrap_or_default(),

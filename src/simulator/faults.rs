@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Body};
+use super::answer::{Answer, Body, Date};
 use super::rows::Endpoint;
 
 /// What goes wrong.
@@ -65,6 +65,26 @@ pub enum FaultKind {
     LoneSurrogate,
     /// `changed_at` of the first record is a number.
     WrongType,
+    /// 200 without the records of this page; `next` leads on to the others.
+    EmptyPage,
+    /// Every course of the page says that it has no revisions.
+    RevisionsEmptied,
+    /// Every revision of the page says that it has no skills.
+    SkillAssignmentsEmptied,
+    /// `remote_data` of the first record holds a number with 400,001 digits.
+    HugeNumber,
+    /// `remote_data` of the first record is 20,000 lists deep.
+    DeepNesting,
+    /// The id of the first record has 10,000 characters.
+    LongId,
+    /// A text of the first record has five million characters.
+    LongText,
+    /// The answer's `Date` has no value. (Where there is no such header at all, the HTTP server adds one.)
+    EmptyDate,
+    /// The answer's `Date` is no date.
+    UnreadableDate,
+    /// The answer's `Date` is wrong by so many seconds, negative ones lie in the past.
+    ShiftedDate(i64),
 }
 
 /// A fault that waits for the requests it applies to. As JSON only `kind` is needed.
@@ -220,6 +240,18 @@ pub(super) fn spoil_data(
     let Some(records) = data["results"].as_array_mut() else {
         return;
     };
+    match kind {
+        FaultKind::EmptyPage => records.clear(),
+        FaultKind::RevisionsEmptied => empty_lists(records, "revisions"),
+        FaultKind::SkillAssignmentsEmptied => {
+            for course in records.iter_mut() {
+                if let Some(revisions) = course["revisions"].as_array_mut() {
+                    empty_lists(revisions, "skill_assignments");
+                }
+            }
+        }
+        _ => {}
+    }
     let Some(first) = records.first_mut() else {
         return;
     };
@@ -242,8 +274,27 @@ pub(super) fn spoil_data(
         FaultKind::NulCharacter => *text_of(first, endpoint) = json!("before\u{0}after"),
         FaultKind::LoneSurrogate => *text_of(first, endpoint) = json!(SURROGATE_PLACE),
         FaultKind::WrongType => first["changed_at"] = json!(1_767_312_000),
+        FaultKind::HugeNumber => first["remote_data"] = json!({ "/size": NUMBER_PLACE }),
+        FaultKind::DeepNesting => first["remote_data"] = json!({ "/tree": LISTS_PLACE }),
+        FaultKind::LongId => first["id"] = json!(noise(10_000)),
+        FaultKind::LongText => *text_of(first, endpoint) = json!(noise(5_000_000)),
         _ => {}
     }
+}
+
+/// Gives every record that has this list an empty one.
+fn empty_lists(records: &mut [Value], name: &str) {
+    for record in records {
+        if record[name].is_array() {
+            record[name] = json!([]);
+        }
+    }
+}
+
+/// Text that a database cannot compress into something short.
+fn noise(length: usize) -> String {
+    let mut rng = fastrand::Rng::with_seed(1);
+    (0..length).map(|_| rng.alphanumeric()).collect()
 }
 
 /// A text column of a record that a mirror keeps.
@@ -258,6 +309,9 @@ fn text_of(record: &mut Value, endpoint: Endpoint) -> &mut Value {
 
 /// A JSON value cannot hold half a surrogate pair, so its place is marked and filled in the finished text.
 const SURROGATE_PLACE: &str = "before(half a pair)after";
+/// Nor can it hold a number beyond a float's, or lists deeper than the stack.
+const NUMBER_PLACE: &str = "(a huge number)";
+const LISTS_PLACE: &str = "(lists in lists)";
 
 /// Spoils the finished answer.
 pub(super) fn spoil_answer(kind: &FaultKind, answer: &mut Answer) {
@@ -267,6 +321,13 @@ pub(super) fn spoil_answer(kind: &FaultKind, answer: &mut Answer) {
     match kind {
         FaultKind::LoneSurrogate => {
             *text = text.replace(SURROGATE_PLACE, "before\\ud83dafter");
+        }
+        FaultKind::HugeNumber => {
+            *text = text.replace(&json!(NUMBER_PLACE).to_string(), "1e400000");
+        }
+        FaultKind::DeepNesting => {
+            let lists = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+            *text = text.replace(&json!(LISTS_PLACE).to_string(), &lists);
         }
         FaultKind::TruncatedJson => {
             let mut half = text.len() / 2;
@@ -279,6 +340,9 @@ pub(super) fn spoil_answer(kind: &FaultKind, answer: &mut Answer) {
             let text = std::mem::take(text);
             answer.body = Body::BrokenOff(text);
         }
+        FaultKind::EmptyDate => answer.date = Date::Text(""),
+        FaultKind::UnreadableDate => answer.date = Date::Text("the day after tomorrow"),
+        FaultKind::ShiftedDate(seconds) => answer.date = Date::Shifted(*seconds),
         FaultKind::Slow(milliseconds) => answer.delay = Some(Duration::from_millis(*milliseconds)),
         _ => {}
     }

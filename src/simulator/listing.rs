@@ -13,13 +13,14 @@ use super::query::{Cursor, ListQuery};
 use super::render::{Members, Renderer};
 use super::rows::{Endpoint, Model};
 use super::table::{KomboId, Row, Table};
-use super::{After14Days, NestedUpdates};
+use super::{After14Days, NestedUpdates, Paging};
 
 /// How the undecided parts of Kombo's documentation are read.
 #[derive(Clone, Copy)]
 pub(super) struct Reading {
     pub(super) nested_updates: NestedUpdates,
     pub(super) after_14_days: After14Days,
+    pub(super) paging: Paging,
 }
 
 /// Records, and the cursor to the next ones.
@@ -43,6 +44,7 @@ pub(super) fn page(
         renderer: &renderer,
         query,
         loose: reading.nested_updates == NestedUpdates::Loose,
+        by_offset: reading.paging == Paging::ByOffset,
     };
     let (numbers, next) = match endpoint {
         Endpoint::Users => users(&walk),
@@ -106,6 +108,7 @@ struct Walk<'a> {
     renderer: &'a Renderer<'a>,
     query: &'a ListQuery,
     loose: bool,
+    by_offset: bool,
 }
 
 fn users(walk: &Walk<'_>) -> Found {
@@ -201,6 +204,9 @@ impl Walk<'_> {
 
     fn rows<T>(&self, table: &Table<T>, candidates: Option<Vec<u32>>) -> Found {
         let position = self.query.cursor.map_or(0, |cursor| cursor.position);
+        if self.by_offset {
+            return self.numbered(table, candidates, position);
+        }
         match (candidates, self.query.updated_after) {
             (Some(numbers), _) => {
                 let start = numbers.partition_point(|number| u64::from(*number) < position);
@@ -225,6 +231,30 @@ impl Walk<'_> {
         }
     }
 
+    /// The rows in the order of their last change, `position` of them left out. What changes between two
+    /// pages moves to the end, and everything behind it moves up by one.
+    fn numbered<T>(&self, table: &Table<T>, candidates: Option<Vec<u32>>, position: u64) -> Found {
+        let mut rows = candidates.unwrap_or_else(|| (0..table.len()).collect());
+        rows.retain(|number| self.belongs(table.get(*number)));
+        rows.sort_by_key(|number| (self.mark(table.get(*number)), *number));
+        let start = usize::try_from(position)
+            .unwrap_or(usize::MAX)
+            .min(rows.len());
+        let end = rows.len().min(start + self.query.page_size);
+        let next = (end < rows.len()).then_some(end as u64);
+        (rows[start..end].to_vec(), next)
+    }
+
+    /// Whether a row is among those that were asked for.
+    fn belongs<T>(&self, row: &Row<T>) -> bool {
+        let recent = self
+            .query
+            .updated_after
+            .is_none_or(|after| self.mark(row) > after);
+        let shown = self.query.include_deleted || row.deleted == 0;
+        recent && shown && !self.renderer.is_gone(row)
+    }
+
     /// What `updated_after` is compared with.
     fn mark<T>(&self, row: &Row<T>) -> i64 {
         if self.loose { row.loose } else { row.strict }
@@ -233,13 +263,7 @@ impl Walk<'_> {
     fn collect<T>(&self, table: &Table<T>, rows: impl Iterator<Item = (u64, u32)>) -> Found {
         let mut numbers = Vec::with_capacity(self.query.page_size);
         for (place, number) in rows {
-            let row = table.get(number);
-            let recent = self
-                .query
-                .updated_after
-                .is_none_or(|after| self.mark(row) > after);
-            let shown = self.query.include_deleted || row.deleted == 0;
-            if !recent || !shown || self.renderer.is_gone(row) {
+            if !self.belongs(table.get(number)) {
                 continue;
             }
             if numbers.len() == self.query.page_size {

@@ -9,7 +9,8 @@
 //! The same seed and the same number of changes give the same data, apart from what the clock stamps.
 //!
 //! From the outside in: `background` (tasks), `api` and `control` (HTTP), `query`, `listing` and `render`
-//! (a page), `faults` (what goes wrong), `webhooks`, then `state`, and inside it `integration` with its
+//! (a page), `faults` (what goes wrong), `liars` (what is right by the letter and wrong all the same),
+//! `webhooks`, then `state`, and inside it `integration` with its
 //! `edits`, the `life` that happens to it, and the `seed` it grew from.
 //!
 //! Must never be used by the server's own path, and must never use anything of the server but its clock.
@@ -24,6 +25,7 @@ mod edits;
 mod faults;
 mod fiction;
 mod integration;
+mod liars;
 mod life;
 mod listing;
 mod orders;
@@ -50,6 +52,7 @@ use tokio::sync::Notify;
 
 pub use faults::{Fault, FaultKind};
 pub use integration::{IntegrationState, QaStatus, SetupStatus, Status};
+pub use liars::{Border, Paging};
 pub use rows::Endpoint;
 pub use truth::Truth;
 pub use webhooks::{Mischief, WebhookLog, WebhookTarget, sign};
@@ -92,6 +95,13 @@ pub struct Options {
     pub progressions: usize,
     /// What `updated_after` means for nested rows; default [`NestedUpdates::Strict`].
     pub nested_updates: NestedUpdates,
+    /// Whether a row that changed at `updated_after` itself is delivered; default [`Border::Exclusive`].
+    pub border: Border,
+    /// What a cursor remembers; default [`Paging::Stable`].
+    pub paging: Paging,
+    /// Records on a page at most, whatever `page_size` asks for: so that a test needs few rows for many
+    /// pages; default 250, which is Kombo's.
+    pub largest_page: usize,
     /// What 14 days do to a deleted row; default [`After14Days::NullFields`].
     pub after_14_days: After14Days,
     /// Whether the 14 days' end counts as a change, and is announced; default false.
@@ -125,6 +135,9 @@ impl Default for Options {
             skills: 30,
             progressions: 500,
             nested_updates: NestedUpdates::Strict,
+            border: Border::Exclusive,
+            paging: Paging::Stable,
+            largest_page: 250,
             after_14_days: After14Days::NullFields,
             after_14_days_bumps_changed_at: false,
             api_key: "ks_dev_simulator".to_owned(),

@@ -53,6 +53,12 @@ impl Simulator {
         self.with(|state, _| state.faults.push(fault));
     }
 
+    /// How often a request will still go wrong, if the right ones come.
+    #[must_use]
+    pub fn waiting_faults(&self) -> u32 {
+        self.with(|state, _| state.faults.iter().map(|fault| fault.count).sum())
+    }
+
     /// Forgets the faults that have not happened yet.
     pub fn clear_faults(&self) {
         self.with(|state, _| state.faults.clear());

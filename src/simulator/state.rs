@@ -34,6 +34,8 @@ pub(super) struct State {
     rng: fastrand::Rng,
     clock_offset: i64,
     latest: i64,
+    /// The moment at which the clock stands still.
+    held: Option<i64>,
 }
 
 impl State {
@@ -56,12 +58,16 @@ impl State {
             rng: fastrand::Rng::with_seed(options.seed),
             clock_offset,
             latest: start,
+            held: None,
             options,
         }
     }
 
     /// The movable clock in milliseconds; never runs backwards, whatever the wall clock does.
     pub(super) fn moment(&mut self) -> i64 {
+        if let Some(held) = self.held {
+            return held;
+        }
         self.latest = self
             .latest
             .max(clock::now().timestamp_millis() + self.clock_offset);
@@ -71,6 +77,13 @@ impl State {
     pub(super) fn advance_clock(&mut self, milliseconds: i64) {
         self.clock_offset = self.clock_offset.saturating_add(milliseconds);
         self.latest = self.latest.saturating_add(milliseconds);
+        self.held = self.held.map(|held| held.saturating_add(milliseconds));
+    }
+
+    /// Lets the clock stand still, or go on.
+    pub(super) fn hold_clock(&mut self, hold: bool) {
+        let now = self.moment();
+        self.held = hold.then_some(now);
     }
 
     /// Makes whatever changes from now on later than `now`, even within the same millisecond of the wall
@@ -83,6 +96,7 @@ impl State {
         Reading {
             nested_updates: self.options.nested_updates,
             after_14_days: self.options.after_14_days,
+            paging: self.options.paging,
         }
     }
 

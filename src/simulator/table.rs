@@ -168,6 +168,18 @@ impl<T> Table<T> {
         }
     }
 
+    /// Makes the last change of a row look older than it is. The entry that it leaves in the log counts no
+    /// more, since it is not the row's mark.
+    pub(super) fn backdate(&mut self, number: u32, by: i64) {
+        let row = self.get_mut(number);
+        row.changed -= by;
+        row.strict -= by;
+        row.loose -= by;
+        let at = row.loose;
+        self.log.push((at, number));
+        self.log.sort_by_key(|(at, _)| *at);
+    }
+
     /// Sets the deletion mark; false if it was set already.
     pub(super) fn delete(&mut self, number: u32, at: i64) -> bool {
         if !self.is_live(number) {

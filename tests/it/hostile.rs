@@ -316,16 +316,20 @@ async fn a_course_with_an_unreadable_revision_is_parked_whole() {
     app.assert_mirrors_the_truth().await;
 }
 
-// Rule 14: what can be read but not stored is parked as well; the page goes on, and the record comes when it can.
+// Rule 14: what can be read but not stored is parked as well, whatever it is; the page goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_the_database_refuses_is_parked_and_the_page_goes_on() {
     let app = TestApp::loaded().await;
     let integration = app.integration();
     let progression = app.some_id("course_progressions").await;
-    let mut dice = fastrand::Rng::with_seed(1);
-    // no index takes a key so long
-    let endless: String = (0..9000).map(|_| dice.alphanumeric()).collect();
-    let members = members(json!({ "user_id": endless }));
+    app.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           IF NEW.remote_id = 'unbearable' THEN RAISE 'no place for it' USING ERRCODE = '54000'; END IF; RETURN NEW; END $$",
+    )
+    .await;
+    app.sql("CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON course_progressions FOR EACH ROW EXECUTE FUNCTION refuse()")
+        .await;
+    let members = members(json!({ "remote_id": "unbearable" }));
     app.simulator.merge_into_record(
         &integration,
         Endpoint::CourseProgressions,
@@ -405,4 +409,31 @@ async fn what_kombo_sends_beyond_its_documentation_is_listed_for_admins() {
         app.refusal("{ schemaDrift { totalCount } }").await,
         "FORBIDDEN"
     );
+}
+
+// Rule 14: long is not wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_of_five_million_characters_is_stored() {
+    let app = TestApp::loaded().await;
+    let run = with_fault(&app, FaultKind::LongText).await;
+    assert_eq!(run["records_parked"], 0);
+    let long = "SELECT count(*) AS count FROM users WHERE length(first_name) = 5000000";
+    assert_eq!(app.count(long).await, 1);
+    mends(&app).await;
+}
+
+// Rule 14: the id itself is unreadable, so absence proves nothing; the row that it hides is asked for by name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_with_an_id_that_no_index_holds_is_parked_and_nothing_is_removed() {
+    let app = TestApp::loaded().await;
+    app.sql("UPDATE users SET first_name = 'Mallory'").await;
+    let run = with_fault(&app, FaultKind::LongId).await;
+    assert_eq!(
+        (&run["records_parked"], &run["records_deleted"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(run["records_updated"], 60);
+    let missing = "SELECT count(*) AS count FROM users WHERE missing_since IS NOT NULL";
+    assert_eq!(app.count(missing).await, 0);
+    mends(&app).await;
 }

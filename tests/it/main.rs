@@ -10,6 +10,8 @@ mod convergence;
 mod crash;
 /// What leaves the mirror, and what must not.
 mod deletions;
+/// Every fault on every page of every endpoint.
+mod fault_matrix;
 /// Kombo fails in every way it can.
 mod faults;
 /// What the removal guard keeps.
@@ -17,6 +19,8 @@ mod guard;
 /// Records that are not what the documentation says.
 mod hostile;
 mod journey;
+/// Kombo keeps every promise, and is hard to follow.
+mod liars;
 // pages, cursors and their limits
 mod connections;
 // the migrated tables

@@ -371,3 +371,23 @@ async fn a_state_change_is_kept() {
         json!({ "state": "INVALID", "setup_status": "COMPLETED" })
     );
 }
+
+// Rule 1, F58: an id that no index holds would be refused by Postgres, and the event sent again for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_with_an_endless_id_is_refused_for_good() {
+    let app = TestApp::loaded().await;
+    // not to be compressed, which would let some of them pass
+    let endless: String = (0..10_000).map(|_| fastrand::alphanumeric()).collect();
+    let of_an_endless_integration = json!({
+        "id": "1",
+        "type": "integration-created",
+        "data": { "id": endless },
+    });
+    for event in [
+        changed(&app, &endless, &["lms_users"]),
+        of_an_endless_integration,
+    ] {
+        assert_eq!(app.webhook(&event).await, 400);
+    }
+    assert_eq!(app.stored_events().await, 0);
+}

@@ -170,3 +170,73 @@ async fn one_record_of_a_page_can_be_hostile() {
     fixture.simulator.clear_faults();
     assert_eq!(fixture.get("/lms/users", &[]).await.ids(), users);
 }
+
+#[tokio::test]
+async fn lists_can_be_empty_that_are_not() {
+    let fixture = Fixture::start(small()).await;
+    let size = ("page_size", "10");
+    let right = fixture.get("/lms/courses", &[size]).await;
+    fixture.simulator.inject(Fault::once(FaultKind::EmptyPage));
+    let empty = fixture.get("/lms/courses", &[size]).await;
+    assert!(empty.records().is_empty());
+    assert_eq!(empty.next(), right.next(), "there are more pages");
+    let lists = |records: &[serde_json::Value], pointer: &str| -> usize {
+        let list = |record: &serde_json::Value| record[pointer].as_array().map_or(0, Vec::len);
+        records.iter().map(list).sum()
+    };
+    fixture
+        .simulator
+        .inject(Fault::once(FaultKind::RevisionsEmptied));
+    let courses = fixture.get("/lms/courses", &[size]).await.records();
+    assert!(lists(&right.records(), "revisions") > 0);
+    assert_eq!(lists(&courses, "revisions"), 0);
+    fixture
+        .simulator
+        .inject(Fault::once(FaultKind::SkillAssignmentsEmptied));
+    let courses = fixture.get("/lms/courses", &[size]).await.records();
+    let revisions = |courses: &[serde_json::Value]| -> Vec<serde_json::Value> {
+        let of = |course: &serde_json::Value| course["revisions"].as_array().unwrap().clone();
+        courses.iter().flat_map(of).collect()
+    };
+    let honest = revisions(&right.records());
+    assert!(lists(&honest, "skill_assignments") > 0);
+    assert_eq!(revisions(&courses).len(), honest.len());
+    assert_eq!(lists(&revisions(&courses), "skill_assignments"), 0);
+}
+
+#[tokio::test]
+async fn one_record_of_a_page_can_be_more_than_a_database_holds() {
+    let fixture = Fixture::start(small()).await;
+    let spoiled = async |kind| {
+        fixture.simulator.inject(Fault::once(kind));
+        fixture.get("/lms/skills", &[]).await
+    };
+    let number = spoiled(FaultKind::HugeNumber).await.text;
+    assert!(number.contains("\"remote_data\":{\"/size\":1e400000}"));
+    let nesting = spoiled(FaultKind::DeepNesting).await.text;
+    assert!(nesting.contains(&"[".repeat(20_000)));
+    let id = spoiled(FaultKind::LongId).await;
+    assert_eq!(id.ids()[0].len(), 10_000);
+    let text = spoiled(FaultKind::LongText).await;
+    assert_eq!(text.records()[0]["name"].as_str().unwrap().len(), 5_000_000);
+}
+
+#[tokio::test]
+async fn the_date_of_an_answer_can_be_wrong_or_none() {
+    let fixture = Fixture::start(small()).await;
+    let date = async |kind| {
+        fixture.simulator.inject(Fault::once(kind));
+        let reply = fixture.get("/lms/users", &[]).await;
+        assert_eq!((reply.status, reply.records().len()), (200, 60));
+        reply.header("date").unwrap().to_owned()
+    };
+    assert_eq!(date(FaultKind::EmptyDate).await, "");
+    let unreadable = date(FaultKind::UnreadableDate).await;
+    assert!(chrono::DateTime::parse_from_rfc2822(&unreadable).is_err());
+    for seconds in [3600, -3600] {
+        let said = date(FaultKind::ShiftedDate(seconds)).await;
+        let said = chrono::DateTime::parse_from_rfc2822(&said).unwrap();
+        let off = (said.to_utc() - fixture.simulator.now()).num_seconds() - seconds;
+        assert!((-60..=0).contains(&off), "{off}");
+    }
+}

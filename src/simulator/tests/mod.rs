@@ -3,6 +3,7 @@
 mod api;
 mod data;
 mod faults;
+mod liars;
 mod paging;
 mod webhooks;
 

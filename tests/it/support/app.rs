@@ -247,6 +247,17 @@ impl TestApp {
 
     /// Asserts that every field of all seven tables is what Kombo says, for all integrations.
     pub(crate) async fn assert_mirrors_the_truth(&self) {
+        let differences = self.differences().await;
+        assert!(
+            differences.is_empty(),
+            "{} differences, for instance:\n{}",
+            differences.len(),
+            differences[..differences.len().min(10)].join("\n")
+        );
+    }
+
+    /// Every difference between the mirror and what Kombo says, as a sentence.
+    pub(crate) async fn differences(&self) -> Vec<String> {
         let mut differences = Vec::new();
         for id in self.simulator.integration_ids() {
             let truth = self.simulator.truth(&id);
@@ -254,12 +265,7 @@ impl TestApp {
             let mirror = truth::mirror(&mut connection, &id).await;
             differences.extend(truth::differences(&truth, &mirror));
         }
-        assert!(
-            differences.is_empty(),
-            "{} differences, for instance:\n{}",
-            differences.len(),
-            differences[..differences.len().min(10)].join("\n")
-        );
+        differences
     }
 }
 
