@@ -16,6 +16,10 @@ pub struct Times {
     pub answered_at: DateTime<Utc>,
 }
 
+/// No wish to wait is honoured for longer: beyond it a number is a mistake, and added to a moment it would
+/// leave the calendar.
+const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
+
 /// Requests left, and the time until the window ends (`ratelimit-remaining`, `ratelimit-reset`).
 pub(super) fn budget(headers: &HeaderMap) -> Option<(u64, Duration)> {
     let number = |name: &'static str| {
@@ -25,7 +29,7 @@ pub(super) fn budget(headers: &HeaderMap) -> Option<(u64, Duration)> {
     };
     Some((
         number("ratelimit-remaining")?,
-        Duration::from_secs(number("ratelimit-reset")?),
+        Duration::from_secs(number("ratelimit-reset")?).min(LONGEST_WISH),
     ))
 }
 
@@ -36,6 +40,10 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// `retry-after-ms`, then `Retry-After` (seconds or a date, read against Kombo's own clock), and where the
 /// rate limit is the reason, `ratelimit-reset` (seconds left).
 pub(super) fn asked_to_wait(headers: &HeaderMap, remedy: Remedy) -> Option<Duration> {
+    wish(headers, remedy).map(|wait| wait.min(LONGEST_WISH))
+}
+
+fn wish(headers: &HeaderMap, remedy: Remedy) -> Option<Duration> {
     let named = |name: &'static str| header(headers, &HeaderName::from_static(name));
     if let Some(wait) = named("retry-after-ms").and_then(|text| text.parse().ok()) {
         return Some(Duration::from_millis(wait));
@@ -102,6 +110,21 @@ mod tests {
         let reset = headers(&[("ratelimit-reset", "57")]);
         assert_eq!(wait(&reset), Some(Duration::from_secs(57)));
         assert_eq!(asked_to_wait(&reset, Remedy::RetryLater), None);
+    }
+
+    // Never panic on input: what is waited for is added to a moment.
+    #[test]
+    fn an_absurd_wish_to_wait_stays_within_the_calendar() {
+        let absurd = u64::MAX.to_string();
+        for name in ["retry-after-ms", "retry-after", "ratelimit-reset"] {
+            let wait = asked_to_wait(&headers(&[(name, &absurd)]), Remedy::SlowDown);
+            assert_eq!(wait, Some(LONGEST_WISH), "{name}");
+        }
+        let budget = budget(&headers(&[
+            ("ratelimit-remaining", &absurd),
+            ("ratelimit-reset", &absurd),
+        ]));
+        assert_eq!(budget, Some((u64::MAX, LONGEST_WISH)));
     }
 
     // F06: the mark comes from Kombo's clock and never lies after the true start.
