@@ -29,7 +29,8 @@
 //! | [`queue`] | runs: asked for, claimed under a lease, continued at a checkpoint, ended | know Kombo |
 //! | [`schedule`] | asks for what nobody announced: first loads, catch-up deltas, full fetches | keep due times in memory |
 //! | [`sync`] | plan (an event's models → runs) and run (pages → rows → watermark, removals) | name a model; it walks [`models::ALL`] |
-//! | [`kombo`] | the client: pages, retries, rate budget, what an error asks for | touch the database |
+//! | [`kombo`] | the client: pages, retries, what an error asks for, how much may be asked | touch the database |
+//! | [`budget`] | Kombo's rate limit, shared by all processes with one API key | keep a request waiting for the database, hold the key |
 //! | [`models`] | one file per endpoint of Kombo: names, tables, how a record is read, what GraphQL shows | touch network, queue or clock |
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
 //! | [`db`] | pools, TLS, migrations | hold a statement about a table |
@@ -81,6 +82,7 @@
 //! them answers (`docs/failures.md`) by number.
 
 pub mod auth;
+pub mod budget;
 pub mod clock;
 pub mod config;
 pub mod console;

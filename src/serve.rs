@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::budget::SharedBudget;
 use crate::config::Settings;
 use crate::graphql::Schema;
 use crate::http::{self, App};
@@ -82,9 +83,10 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
         integrations::register(&mut connection, id, &Details::default(), now).await?;
     }
     drop(connection);
+    let budget = Arc::new(SharedBudget::new(pool.clone(), &settings.kombo));
     Ok(Engine {
         pool,
-        kombo: Arc::new(Client::new(settings.kombo.clone())?),
+        kombo: Arc::new(Client::new(settings.kombo.clone(), budget)?),
         settings: Arc::new(settings.sync.clone()),
         doorbell: Arc::new(Notify::new()),
         clock: clock::wall(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 
+use super::budget::Left;
 use super::error::Remedy;
 
 /// When a request was made and answered, by Kombo's clock.
@@ -20,17 +21,21 @@ pub struct Times {
 /// leave the calendar.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
 
-/// Requests left, and the time until the window ends (`ratelimit-remaining`, `ratelimit-reset`).
-pub(super) fn budget(headers: &HeaderMap) -> Option<(u64, Duration)> {
-    let number = |name: &'static str| {
+/// What is left of the rate limit (`ratelimit-limit`, `ratelimit-remaining`, `ratelimit-reset`), told in
+/// answer to a request made at `asked_at`.
+pub(super) fn budget(headers: &HeaderMap, asked_at: DateTime<Utc>) -> Option<Left> {
+    let number = |name: &'static str| -> Option<u64> {
         header(headers, &HeaderName::from_static(name))?
             .parse()
             .ok()
     };
-    Some((
-        number("ratelimit-remaining")?,
-        Duration::from_secs(number("ratelimit-reset")?).min(LONGEST_WISH),
-    ))
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    Some(Left {
+        limit: number("ratelimit-limit").map(count),
+        remaining: count(number("ratelimit-remaining")?),
+        reset: Duration::from_secs(number("ratelimit-reset")?).min(LONGEST_WISH),
+        asked_at,
+    })
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -120,11 +125,19 @@ mod tests {
             let wait = asked_to_wait(&headers(&[(name, &absurd)]), Remedy::SlowDown);
             assert_eq!(wait, Some(LONGEST_WISH), "{name}");
         }
-        let budget = budget(&headers(&[
+        let told = headers(&[
+            ("ratelimit-limit", &absurd),
             ("ratelimit-remaining", &absurd),
             ("ratelimit-reset", &absurd),
-        ]));
-        assert_eq!(budget, Some((u64::MAX, LONGEST_WISH)));
+        ]);
+        let asked_at = DateTime::UNIX_EPOCH;
+        let expected = Left {
+            limit: Some(i64::MAX),
+            remaining: i64::MAX,
+            reset: LONGEST_WISH,
+            asked_at,
+        };
+        assert_eq!(budget(&told, asked_at), Some(expected));
     }
 
     // F06: the mark comes from Kombo's clock and never lies after the true start.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel::{ExpressionMethods as _, QueryDsl as _, TextExpressionMethods as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
@@ -203,6 +203,8 @@ pub struct Run {
     pub endpoint: String,
     #[diesel(sql_type = Text)]
     pub mode: String,
+    #[diesel(sql_type = SmallInt)]
+    pub lane: i16,
     #[diesel(sql_type = BigInt)]
     pub lease_token: i64,
     #[diesel(sql_type = Integer)]
@@ -271,7 +273,7 @@ pub async fn claim(
                ELSE NOT EXISTS (SELECT FROM sync_runs a WHERE a.integration_id = r.integration_id \
                  AND a.endpoint = r.endpoint AND a.status = 'RUNNING') END \
            ORDER BY r.lane, r.available_at, r.id FOR UPDATE OF r SKIP LOCKED LIMIT 1) \
-         RETURNING id, integration_id, endpoint, mode, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked",
+         RETURNING id, integration_id, endpoint, mode, lane, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked",
     ));
     match statement.get_results::<Run>(connection).await {
         Ok(mut runs) => Ok(runs.pop()),

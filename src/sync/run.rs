@@ -14,7 +14,7 @@ use serde_json::json;
 use super::parked;
 use super::removals::{self, Guard};
 use super::states::{self, Outlook};
-use super::{EndpointState, Engine, endpoint_of};
+use super::{EndpointState, Engine, endpoint_of, lane_of};
 use crate::db;
 use crate::kombo::{Error as KomboError, Fetched, PageRequest, Remedy};
 use crate::models::page::{Batch, PageRows, Parked};
@@ -207,8 +207,9 @@ impl<'a> Enumeration<'a> {
             path: self.endpoint.path,
             updated_after: self.updated_after,
             cursor,
+            lane: lane_of(self.run, self.mode),
         };
-        self.engine.kombo.page(request).await
+        self.engine.kombo.page(request, &self.engine.clock).await
     }
 
     /// Stores a page; `end` is given with the last one. Tried again where two writers met.

@@ -2,6 +2,8 @@
 
 mod support;
 
+/// Kombo's rate limit, shared by all processes.
+mod budget;
 /// Random lives of several integrations, and always the truth at the end.
 mod convergence;
 /// What a crash leaves behind.

@@ -31,6 +31,7 @@ pub(crate) struct TestApp {
     pub(crate) simulator: Simulator,
     pub(crate) address: SocketAddr,
     http: reqwest::Client,
+    settings: Settings,
     stop: watch::Sender<bool>,
     // last, so that everything else has let go of it
     _database: TestDatabase,
@@ -107,6 +108,7 @@ impl TestApp {
             simulator,
             address,
             http: reqwest::Client::new(),
+            settings,
             stop,
             _database: database,
         }
@@ -117,6 +119,15 @@ impl TestApp {
         let app = Self::start().await;
         app.work().await;
         app
+    }
+
+    /// The engine of another process on the same database: its own pool, its own client of Kombo.
+    pub(crate) async fn colleague(&self) -> Engine {
+        let mut engine = serve::prepare(&self.settings, self.stop.subscribe())
+            .await
+            .expect("the colleague starts");
+        engine.clock = self.engine.clock.clone();
+        engine
     }
 
     /// The first integration.
