@@ -51,7 +51,8 @@
 //! 2. [`inbox::accept`] opens one transaction: it stores the event (a second delivery ends here), registers
 //!    an integration it did not know, lets [`sync::plan::runs_for`] turn the changed models into the fewest
 //!    fetches that are right, and hands each to [`queue::enqueue`], which adds a run or strengthens the one
-//!    that is already waiting. After the commit the answer is 200 and a doorbell wakes a worker.
+//!    that is already waiting. With the commit Postgres notifies every process that works, whose doorbell
+//!    wakes its workers, and the answer is 200.
 //! 3. [`sync::Engine::work_once`] takes a run by [`queue::claim`]: a lease, and a token that rises with every
 //!    claim, so that a worker that was thought dead can write nothing more. The lease is renewed beside the
 //!    work by [`queue::heartbeat`].

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel::{ExpressionMethods as _, QueryDsl as _, TextExpressionMethods as _};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::Value;
 
 use crate::db::Statement;
@@ -75,6 +75,10 @@ pub use work::{
     Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
     postpone, release, restart, succeed,
 };
+
+/// Where every process that works listens: something may have become claimable. Nothing is said but that,
+/// so nothing is lost with a notification that nobody hears; polling is the net (rule 5).
+pub const CHANNEL: &str = "kombo_mirror_runs";
 
 /// A run remembers this many requests that were merged into it; more are counted by the webhook inbox.
 const REASONS_KEPT: i32 = 50;
@@ -144,7 +148,8 @@ pub struct Enqueued {
 }
 
 /// Adds a run, or strengthens the one that is already waiting: FULL absorbs DELTA, the better lane wins.
-/// A run that is already working does not count: it may have passed the change (rule 5).
+/// A run that is already working does not count: it may have passed the change (rule 5). Workers hear of it
+/// with the commit.
 ///
 /// # Errors
 /// Whatever Postgres says.
@@ -185,10 +190,18 @@ pub async fn enqueue(
     let coalesced = row
         .waiting_mode
         .is_some_and(|waiting| Mode::from_text(&waiting) >= request.mode);
+    if !coalesced {
+        notify(connection).await?;
+    }
     Ok(Enqueued {
         run_id: row.id,
         coalesced,
     })
+}
+
+/// Wakes the workers of all processes when the transaction commits.
+async fn notify(connection: &mut AsyncPgConnection) -> QueryResult<()> {
+    connection.batch_execute(&format!("NOTIFY {CHANNEL}")).await
 }
 
 /// A run in a worker's hands.
@@ -294,7 +307,7 @@ pub async fn wake(
     integration_id: &str,
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
-    diesel::update(
+    let woken = diesel::update(
         sync_runs::table
             .filter(sync_runs::integration_id.eq(integration_id))
             .filter(sync_runs::status.eq("RUNNING"))
@@ -304,7 +317,11 @@ pub async fn wake(
     )
     .set(sync_runs::available_at.eq(now))
     .execute(connection)
-    .await
+    .await?;
+    if woken > 0 {
+        notify(connection).await?;
+    }
+    Ok(woken)
 }
 
 /// Takes an integration's open runs out of the queue.

@@ -40,7 +40,7 @@ pub struct Engine {
     pub kombo: Arc<Client>,
     /// When and how far to fetch.
     pub settings: Arc<SyncSettings>,
-    /// Rings when this process has queued a run; polling finds what others queued.
+    /// Rings, for all who wait, when a run was queued; polling finds what nobody rang for.
     pub doorbell: Arc<Notify>,
     /// The present moment: the wall clock, or a test's.
     pub clock: Clock,

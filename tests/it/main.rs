@@ -47,6 +47,8 @@ mod repair;
 mod schema;
 /// From a first load to what a webhook brings.
 mod sync;
+/// How a worker hears of a run.
+mod wakeup;
 /// How far the next fetch goes back.
 mod watermark;
 /// The door for Kombo's events.
