@@ -177,7 +177,7 @@ async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome>
         outcome = outcome.as_str(),
         "webhook accepted"
     );
-    engine.doorbell.notify_one();
+    engine.doorbell.notify_waiters();
     Ok(outcome)
 }
 
