@@ -34,6 +34,7 @@
 //! | [`models`] | one file per endpoint of Kombo: names, tables, how a record is read, what GraphQL shows | touch network, queue or clock |
 //! | [`changes`] | what really changed: the ordered feed | hold a value of a record |
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
+//! | [`metrics`] | the numbers for Prometheus, read from the tables | show content of a record |
 //! | [`db`] | pools, TLS, migrations | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
 //! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
@@ -97,6 +98,7 @@ pub mod http;
 pub mod inbox;
 pub mod integrations;
 pub mod kombo;
+pub mod metrics;
 pub mod models;
 pub mod queue;
 pub mod schedule;
