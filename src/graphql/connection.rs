@@ -6,6 +6,7 @@
 use async_graphql::ServerResult;
 
 use super::ids;
+use super::listing::{Order, place};
 use super::plan::{Plan, iso, json_object};
 use super::select::Selected;
 use super::types;
@@ -27,71 +28,6 @@ pub(super) enum Scope<'a> {
         /// The parent's column that names its integration.
         integration: &'static str,
     },
-}
-
-/// The order of a connection: unique, so that a cursor names one place.
-struct Order {
-    /// Bound into the cursor.
-    name: &'static str,
-    /// Columns, most significant first, each with its type.
-    keys: &'static [(&'static str, &'static str)],
-    direction: &'static str,
-    /// Rows behind a cursor compare so with it.
-    comparison: &'static str,
-}
-
-const BY_KOMBO_ID: Order = Order {
-    name: "KOMBO_ID",
-    keys: &[("id", "text"), ("integration_id", "text")],
-    direction: "ASC",
-    comparison: ">",
-};
-
-const BY_ID: Order = Order {
-    name: "ID",
-    keys: &[("id", "text")],
-    direction: "ASC",
-    comparison: ">",
-};
-
-const NEWEST_FIRST: Order = Order {
-    name: "NEWEST",
-    keys: &[("id", "bigint")],
-    direction: "DESC",
-    comparison: "<",
-};
-
-impl Order {
-    fn of(target: Target) -> &'static Self {
-        match target {
-            Target::Mirrored(_) => &BY_KOMBO_ID,
-            Target::Plain(shape) if shape.name == "Integration" => &BY_ID,
-            Target::Plain(_) => &NEWEST_FIRST,
-        }
-    }
-
-    /// Whether the keys of a cursor, which a client may have made up, have the types of the columns.
-    fn accepts(&self, keys: &[String]) -> bool {
-        self.keys
-            .iter()
-            .zip(keys)
-            .all(|((_, ty), key)| *ty != "bigint" || key.parse::<i64>().is_ok())
-    }
-
-    fn columns(&self, alias: &str) -> Vec<String> {
-        self.keys
-            .iter()
-            .map(|(column, _)| format!("{alias}.{column}"))
-            .collect()
-    }
-
-    fn order_by(&self, alias: &str) -> String {
-        self.columns(alias)
-            .iter()
-            .map(|column| format!("{column} {}", self.direction))
-            .collect::<Vec<_>>()
-            .join(", ")
-    }
 }
 
 /// The arguments of a connection.
@@ -205,26 +141,22 @@ fn all_rows(
     by: &str,
     limit: i64,
 ) -> String {
-    match target {
-        Target::Mirrored(object) => {
-            let visible = plan.visible("i.id");
-            let table = object.table.name;
-            let own_order = format!("{inner}.id");
-            let merged = by.replace(&format!("{inner}."), "m.");
-            format!(
-                "SELECT m.* FROM integrations i CROSS JOIN LATERAL (SELECT {inner}.* FROM {table} {inner} \
-                 WHERE {inner}.integration_id = i.id{conditions} \
-                 ORDER BY {own_order} LIMIT {limit}) m WHERE {visible} ORDER BY {merged} LIMIT {limit}"
-            )
-        }
-        Target::Plain(shape) => {
-            let (table, integration) = types::root_table(shape);
-            let visible = plan.visible(&format!("{inner}.{integration}"));
-            format!(
-                "SELECT {inner}.* FROM {table} {inner} WHERE {visible}{conditions} ORDER BY {by} LIMIT {limit}"
-            )
-        }
+    let (table, integration, by_integration) = place(target);
+    if by_integration {
+        let visible = plan.visible("i.id");
+        let merged = by.replace(&format!("{inner}."), "m.");
+        // within one integration the order is that of the keys but the integration
+        let own_order = by.replace(&format!(", {inner}.integration_id ASC"), "");
+        return format!(
+            "SELECT m.* FROM integrations i CROSS JOIN LATERAL (SELECT {inner}.* FROM {table} {inner} \
+             WHERE {inner}.integration_id = i.id{conditions} \
+             ORDER BY {own_order} LIMIT {limit}) m WHERE {visible} ORDER BY {merged} LIMIT {limit}"
+        );
     }
+    let visible = plan.visible(&format!("{inner}.{integration}"));
+    format!(
+        "SELECT {inner}.* FROM {table} {inner} WHERE {visible}{conditions} ORDER BY {by} LIMIT {limit}"
+    )
 }
 
 /// Only rows behind the cursor. The leading key stands alone as well, since an index can be entered by it.
@@ -336,25 +268,17 @@ fn page_info<'q>(
 fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page) -> String {
     let alias = plan.alias();
     let listed = listed(target, &alias, page);
-    match (scope, target) {
-        (
-            Scope::Related {
-                relation, parent, ..
-            },
-            _,
-        ) => {
+    match scope {
+        Scope::Related {
+            relation, parent, ..
+        } => {
             let rows = plan.related_rows(relation, &alias, parent);
             format!("(SELECT count(*) FROM {rows}{listed})")
         }
-        (Scope::All, Target::Mirrored(object)) => {
-            let visible = plan.visible(&format!("{alias}.integration_id"));
-            let table = object.table.name;
-            format!("(SELECT count(*) FROM {table} {alias} WHERE {visible}{listed})")
-        }
-        (Scope::All, Target::Plain(shape)) => {
-            let (table, integration) = types::root_table(shape);
+        Scope::All => {
+            let (table, integration, _) = place(target);
             let visible = plan.visible(&format!("{alias}.{integration}"));
-            format!("(SELECT count(*) FROM {table} {alias} WHERE {visible})")
+            format!("(SELECT count(*) FROM {table} {alias} WHERE {visible}{listed})")
         }
     }
 }

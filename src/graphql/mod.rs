@@ -6,13 +6,16 @@
 
 mod connection;
 mod errors;
+mod feed;
 mod ids;
+mod listing;
 mod mutation;
 mod order;
 mod plan;
 mod query;
 mod read;
 mod records;
+mod roots;
 mod select;
 mod status;
 mod types;

@@ -19,6 +19,7 @@ use super::select::{self, Selected};
 use super::types;
 use crate::auth::Viewer;
 use crate::db::Statement;
+use crate::models;
 use crate::models::object::{Field, Kind, Link, Relation, Target};
 
 /// Postgres takes at most 100 arguments; an object with more members is put together from parts (F73).
@@ -127,12 +128,34 @@ impl<'q> Plan<'q> {
             Kind::One(link) => self.one(link, alias, selected)?,
             Kind::List(link) => self.list(link, alias, selected)?,
             Kind::Connection(link) => self.nested_connection(target, link, alias, selected)?,
+            Kind::Record { model, id } => self.record(model, id, alias, selected)?,
             Kind::Embedded(shape, condition) => {
                 let object = self.object(Target::Plain(shape), alias, &selected.below)?;
                 let condition = self.fill(condition, alias, "");
                 format!("CASE WHEN {condition} THEN {object} END")
             }
         })
+    }
+
+    /// A record of whichever type the row names: one look-up by key for each type, of which one is made.
+    fn record(
+        &mut self,
+        model: &str,
+        id: &str,
+        parent: &str,
+        selected: &Selected<'q>,
+    ) -> ServerResult<String> {
+        let mut cases = String::new();
+        for object in models::OBJECTS.iter().copied() {
+            let alias = self.alias();
+            let json = self.object(Target::Mirrored(object), &alias, &selected.below)?;
+            let table = object.table.name;
+            cases.push_str(&format!(
+                "WHEN '{table}' THEN (SELECT {json} FROM {table} {alias} \
+                 WHERE {alias}.integration_id = {parent}.integration_id AND {alias}.id = {parent}.{id}) "
+            ));
+        }
+        Ok(format!("CASE {parent}.{model} {cases}END"))
     }
 
     fn one(&mut self, link: &Link, parent: &str, selected: &Selected<'q>) -> ServerResult<String> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use async_graphql::registry::{MetaField, MetaTypeId, Registry};
+use async_graphql::registry::{MetaTypeId, Registry};
 use async_graphql::resolver_utils::{ContainerType, resolve_container};
 use async_graphql::{
     Context, ContextSelectionSet, Json, ObjectType, OutputType, Positioned, ServerResult, Value,
@@ -14,137 +14,16 @@ use super::errors::{self, Code};
 use super::ids;
 use super::plan::{Plan, Query};
 use super::records::INTEGRATION;
+use super::roots::{Reads, roots};
 use super::select::{self, Selected};
 use super::status::{ENDPOINT_SYNC_STATUS, SYNC_RUN};
 use super::words::{KomboEndpoint, SyncMode};
 use super::{read, types};
-use crate::auth::Viewer;
-use crate::models;
+use crate::auth::{self, Viewer};
 use crate::models::object::{Object, Target};
 
 /// The type `Query`. It has no fields of its own in Rust: [`roots`] lists them.
 pub(super) struct QueryRoot;
-
-/// A field of `Query`.
-struct Root {
-    field: MetaField,
-    reads: Reads,
-}
-
-/// What a root field reads.
-#[derive(Clone, Copy)]
-enum Reads {
-    /// Anything, by its opaque id.
-    Node,
-    /// A record, by Kombo's id.
-    Record(&'static Object),
-    /// A list of records or of what else has a root list.
-    Connection(Target),
-    /// An integration, by Kombo's id.
-    Integration,
-    /// Every endpoint's state.
-    SyncStatus,
-    /// A run, by its opaque id.
-    SyncRun,
-}
-
-fn roots() -> Vec<Root> {
-    let mut roots = vec![
-        root(
-            "node",
-            "Node",
-            "Anything, by its opaque id; null when it does not exist or you may not see it.",
-            Reads::Node,
-        )
-        .with(types::argument("id", "ID!", None, "The opaque id.")),
-        root(
-            "integration",
-            "Integration",
-            "An integration, by Kombo's id.",
-            Reads::Integration,
-        )
-        .with(types::argument(
-            "komboId",
-            "ID!",
-            None,
-            "Kombo's integration id.",
-        )),
-        list(
-            "integrations",
-            Target::Plain(&INTEGRATION),
-            "All integrations, by Kombo's id.",
-        ),
-    ];
-    roots.extend(models::OBJECTS.iter().copied().flat_map(record_roots));
-    roots.push(
-        root(
-            "syncStatus",
-            "[EndpointSyncStatus!]!",
-            "How fresh each endpoint of each integration is.",
-            Reads::SyncStatus,
-        )
-        .with(types::argument(
-            "integrationKomboId",
-            "ID",
-            None,
-            "Only this integration; without it, every one that is not deleted.",
-        )),
-    );
-    roots.push(
-        root(
-            "syncRun",
-            "SyncRun",
-            "A sync run, by its opaque id.",
-            Reads::SyncRun,
-        )
-        .with(types::argument("id", "ID!", None, "The opaque id.")),
-    );
-    roots.push(list(
-        "syncRuns",
-        Target::Plain(&SYNC_RUN),
-        "Sync runs, newest first.",
-    ));
-    roots
-}
-
-/// The look-up and the list of a mirrored type.
-fn record_roots(object: &'static Object) -> [Root; 2] {
-    let name = object.name;
-    let by_id = format!(
-        "A `{name}`, by Kombo's id, deleted or not; null when the mirror does not know it."
-    );
-    let which = "The integration's Kombo id; needed only where several integrations use one id, else the first by id answers.";
-    let all = format!("`{name}` records of all integrations, by Kombo's id.");
-    [
-        root(object.singular, name, &by_id, Reads::Record(object))
-            .with(types::argument("komboId", "ID!", None, "Kombo's id."))
-            .with(types::argument("integrationKomboId", "ID", None, which)),
-        list(object.plural, Target::Mirrored(object), &all),
-    ]
-}
-
-fn root(name: &str, ty: &str, description: &str, reads: Reads) -> Root {
-    Root {
-        field: types::simple(name, ty, description),
-        reads,
-    }
-}
-
-fn list(name: &str, target: Target, description: &str) -> Root {
-    let ty = format!("{}Connection!", types::name(target));
-    let is_mirrored = matches!(target, Target::Mirrored(_));
-    types::connection_arguments(is_mirrored).into_iter().fold(
-        root(name, &ty, description, Reads::Connection(target)),
-        Root::with,
-    )
-}
-
-impl Root {
-    fn with(mut self, argument: async_graphql::registry::MetaInputValue) -> Self {
-        self.field.args.insert(argument.name.clone(), argument);
-        self
-    }
-}
 
 impl OutputType for QueryRoot {
     fn type_name() -> Cow<'static, str> {
@@ -224,6 +103,16 @@ fn statement<'q>(
     let mut plan = Plan::new(query, viewer, now);
     let sql = match reads {
         Reads::Connection(target) => Some(connection::connection(
+            &mut plan,
+            target,
+            &Scope::All,
+            selected,
+        )?),
+        Reads::Admins(_) if viewer.scope != auth::Scope::Admin => {
+            let error = errors::error(Code::Forbidden, "this needs a token with the admin scope");
+            return Err(query.set_error_path(error.into_server_error(selected.field.pos)));
+        }
+        Reads::Admins(target) => Some(connection::connection(
             &mut plan,
             target,
             &Scope::All,

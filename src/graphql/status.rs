@@ -1,5 +1,6 @@
 //! What GraphQL shows of the sync itself: endpoint states and runs.
 
+use super::feed::HELD_BACK_REMOVAL;
 use super::records::{field, integration_of_row, to_shape};
 use crate::models;
 use crate::models::object::{Kind, Relation, Shape};
@@ -96,6 +97,24 @@ pub(super) static ENDPOINT_SYNC_STATUS: Shape = Shape {
             "Int!",
             "Records of the endpoint that are not deleted.",
             Kind::Computed(live_records),
+        ),
+        field(
+            "removalsHeldBack",
+            "Int!",
+            "Absent rows that the removal guard keeps, of whichever run.",
+            Kind::Column("removals_held_back"),
+        ),
+        field(
+            "driftedRecords",
+            "Int!",
+            "Rows that full fetches had to correct, over all time.",
+            Kind::Sql("({t}.drift_inserted + {t}.drift_updated + {t}.drift_removed)"),
+        ),
+        field(
+            "missedAnnouncements",
+            "Int!",
+            "Rows that deltas found although no webhook had announced them, over all time.",
+            Kind::Column("missed_announcements"),
         ),
         field(
             "consecutiveFailures",
@@ -298,8 +317,45 @@ pub(super) static SYNC_RUN: Shape = Shape {
         field(
             "removalsHeldBack",
             "Int!",
-            "Absent rows that the removal guard kept.",
+            "Absent rows that the removal guard keeps until `approveRemovals`, or until a later full fetch judges anew.",
             Kind::Column("removals_held_back"),
+        ),
+        field(
+            "heldBackRemovals",
+            "HeldBackRemovalConnection!",
+            "Those rows.",
+            Kind::Connection(to_shape(
+                &HELD_BACK_REMOVAL,
+                Relation {
+                    from: "held_back_removals {t}",
+                    on: "{t}.run_id = {p}.id",
+                    order: "",
+                },
+            )),
+        ),
+        field(
+            "driftInserted",
+            "Int!",
+            "Of the drift: rows that were not in the mirror.",
+            Kind::Column("drift_inserted"),
+        ),
+        field(
+            "driftUpdated",
+            "Int!",
+            "Of the drift: rows that were different.",
+            Kind::Column("drift_updated"),
+        ),
+        field(
+            "driftRemoved",
+            "Int!",
+            "Of the drift: rows that were in the mirror only.",
+            Kind::Column("drift_removed"),
+        ),
+        field(
+            "missedAnnouncements",
+            "Int!",
+            "Rows that a delta found although no webhook had announced them within two minutes.",
+            Kind::Column("missed_announcements"),
         ),
         field(
             "error",

@@ -9,7 +9,7 @@ use async_graphql::registry::{
 };
 
 use super::connection::{DEFAULT_PAGE, LARGEST_PAGE};
-use super::{records, status, words};
+use super::{feed, listing, records, status, words};
 use crate::models;
 use crate::models::object::{EnumType, Field, INTEGRATION_FIELD, Kind, Object, Shape, Target};
 
@@ -19,6 +19,10 @@ const SHAPES: &[&Shape] = &[
     &status::ENDPOINT_SYNC_STATUS,
     &status::SYNC_RUN,
     &status::SYNC_ERROR,
+    &feed::RECORD_CHANGE,
+    &feed::PARKED_RECORD,
+    &feed::SCHEMA_DRIFT,
+    &feed::HELD_BACK_REMOVAL,
     &INTEGRATION_FIELD,
 ];
 
@@ -58,15 +62,6 @@ fn fields(target: Target) -> impl Iterator<Item = &'static Field> {
     common.iter().chain(own)
 }
 
-/// Where the rows of a shape that has a root list are, and its column that names the integration.
-pub(super) fn root_table(shape: &Shape) -> (&'static str, &'static str) {
-    if shape.name == records::INTEGRATION.name {
-        ("integrations", "id")
-    } else {
-        ("sync_runs", "integration_id")
-    }
-}
-
 /// The mirrored type with this name.
 pub(super) fn mirrored(name: &str) -> Option<&'static Object> {
     models::OBJECTS
@@ -99,14 +94,30 @@ pub(super) fn register(registry: &mut Registry) {
         );
         if shape.is_node {
             registry.add_implements(shape.name, NODE);
+        }
+        if listing::has_lists(shape) {
             add_connection(registry, shape.name, false);
         }
     }
     for values in models::ENUMS.iter().chain(words::ENUMS) {
         add_enum(registry, values);
     }
+    add_mirrored_model(registry);
     add_plain_types(registry);
     add_interfaces(registry);
+}
+
+/// `MirroredModel`: one word for each mirrored type.
+fn add_mirrored_model(registry: &mut Registry) {
+    let words: Vec<(String, &str)> = models::OBJECTS
+        .iter()
+        .map(|object| (feed::model_word(object), object.description))
+        .collect();
+    let words: Vec<(&str, &str)> = words
+        .iter()
+        .map(|(word, description)| (word.as_str(), *description))
+        .collect();
+    add_words(registry, "MirroredModel", "A mirrored type.", &words);
 }
 
 /// `Node` and `MirroredRecord`, with the types that implement them.
@@ -277,33 +288,37 @@ fn add_interface<'a>(
 }
 
 fn add_enum(registry: &mut Registry, values: &EnumType) {
-    let unknown = values.is_kombos.then_some((
-        "UNKNOWN",
-        "A value that this version does not know, or none yet.",
-    ));
-    let enum_values: IndexMap<String, MetaEnumValue> = values
-        .values
+    let mut words = values.values.to_vec();
+    if values.is_kombos {
+        words.push((
+            "UNKNOWN",
+            "A value that this version does not know, or none yet.",
+        ));
+    }
+    add_words(registry, values.name, values.description, &words);
+}
+
+fn add_words(registry: &mut Registry, name: &str, description: &str, words: &[(&str, &str)]) {
+    let enum_values: IndexMap<String, MetaEnumValue> = words
         .iter()
-        .copied()
-        .chain(unknown)
         .map(|(word, description)| {
             let value = MetaEnumValue {
-                name: word.to_owned(),
-                description: Some(description.to_owned()),
+                name: (*word).to_owned(),
+                description: Some((*description).to_owned()),
                 deprecation: Deprecation::NoDeprecated,
                 visible: None,
                 inaccessible: false,
                 tags: Vec::new(),
                 directive_invocations: Vec::new(),
             };
-            (word.to_owned(), value)
+            ((*word).to_owned(), value)
         })
         .collect();
     registry.types.insert(
-        values.name.to_owned(),
+        name.to_owned(),
         MetaType::Enum {
-            name: values.name.to_owned(),
-            description: Some(values.description.to_owned()),
+            name: name.to_owned(),
+            description: Some(description.to_owned()),
             enum_values,
             visible: None,
             inaccessible: false,

@@ -56,7 +56,43 @@ pub(super) const ENUMS: &[&EnumType] = &[
     &SYNC_HEALTH,
     &INTEGRATION_STATE,
     &INTEGRATION_SETUP_STATUS,
+    &CHANGE_KIND,
+    &SCHEMA_DRIFT_KIND,
 ];
+
+pub(super) static CHANGE_KIND: EnumType = EnumType {
+    name: "ChangeKind",
+    description: "What happened to a record.",
+    values: &[
+        ("INSERTED", "It was unknown, or known only in part."),
+        (
+            "UPDATED",
+            "Its content changed, or the list of what it is linked to.",
+        ),
+        (
+            "DELETED",
+            "It was alive and is not any more, by Kombo's mark or by its absence.",
+        ),
+        ("RESTORED", "It was deleted and is alive again."),
+    ],
+    is_kombos: false,
+};
+
+pub(super) static SCHEMA_DRIFT_KIND: EnumType = EnumType {
+    name: "SchemaDriftKind",
+    description: "What Kombo sends beyond its documentation.",
+    values: &[
+        (
+            "MEMBER",
+            "A member of a record; kept beside the known ones.",
+        ),
+        (
+            "VALUE",
+            "A word that an enum does not have; shown as UNKNOWN, the text is kept.",
+        ),
+    ],
+    is_kombos: false,
+};
 
 pub(super) static SYNC_TRIGGER: EnumType = EnumType {
     name: "SyncTrigger",

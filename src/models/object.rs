@@ -60,6 +60,13 @@ pub enum Kind {
     List(Link),
     /// Related rows, page by page.
     Connection(Link),
+    /// The mirrored record, whatever its type, that a row names by table and id.
+    Record {
+        /// The column with the table's name.
+        model: &'static str,
+        /// The column with Kombo's id.
+        id: &'static str,
+    },
     /// An object made of the same row's columns; null where the condition over `{t}` is false.
     Embedded(&'static Shape, &'static str),
 }

@@ -113,6 +113,38 @@ async fn lost_marks_restart_the_enumeration() {
     app.assert_mirrors_the_truth().await;
 }
 
+// Rule 6, F18: Postgres crashes while the worker lives on and waits for a page.
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_that_are_lost_under_a_living_worker_restart_the_enumeration() {
+    let app = three_pages().await;
+    app.work().await;
+    let integration = app.integration();
+    app.enqueue(&integration, "course_progressions", Mode::Full)
+        .await;
+    let third = Fault::once(FaultKind::Slow(1_500)).on(Endpoint::CourseProgressions);
+    app.simulator.inject(third.on_page(3));
+    let worker = app.spawn_worker();
+    app.wait_for(
+        "SELECT count(*) AS count FROM sync_runs WHERE status = 'RUNNING' AND pages_fetched = 2",
+        1,
+    )
+    .await;
+    app.sql("TRUNCATE seen_records").await;
+    let ending = worker.await.expect("no panic");
+    assert_eq!(ending, Some(Ending::Postponed));
+    assert_eq!(app.step().await, Some(Ending::Succeeded));
+    let run = app.last_run("course_progressions").await;
+    assert_eq!(
+        (
+            &run["records_deleted"],
+            &run["removals_held_back"],
+            &run["restarts"]
+        ),
+        (&0.into(), &0.into(), &1.into())
+    );
+    app.assert_mirrors_the_truth().await;
+}
+
 // Rule 6, F15
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_cursor_restarts_the_enumeration_once() {

@@ -5,7 +5,7 @@ use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
 use serde_json::{Map, Value, json};
 
 use crate::support::TestApp;
-use crate::support::app::Setup;
+use crate::support::app::{ADMIN, Setup};
 use crate::support::look::text;
 
 fn members(value: Value) -> Map<String, Value> {
@@ -314,6 +314,101 @@ async fn a_course_with_an_unreadable_revision_is_parked_whole() {
         .restore_record(&integration, Endpoint::Courses, &course);
     app.settle().await;
     app.assert_mirrors_the_truth().await;
+}
+
+// Rule 14: what can be read but not stored is parked as well, whatever it is; the page goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_the_database_refuses_is_parked_and_the_page_goes_on() {
+    let app = TestApp::loaded().await;
+    let integration = app.integration();
+    let progression = app.some_id("course_progressions").await;
+    app.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           IF NEW.remote_id = 'unbearable' THEN RAISE 'no place for it' USING ERRCODE = '54000'; END IF; RETURN NEW; END $$",
+    )
+    .await;
+    app.sql("CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON course_progressions FOR EACH ROW EXECUTE FUNCTION refuse()")
+        .await;
+    let members = members(json!({ "remote_id": "unbearable" }));
+    app.simulator.merge_into_record(
+        &integration,
+        Endpoint::CourseProgressions,
+        &progression,
+        members,
+    );
+    let run = app.fetch("course_progressions", Mode::Full).await;
+    assert_eq!(
+        (&run["status"], &run["records_parked"]),
+        (&"SUCCEEDED".into(), &1.into())
+    );
+    let parked = app.row("SELECT * FROM parked_records").await;
+    assert_eq!(parked["id"], progression);
+    assert_eq!(parked["error"], "the database cannot store the record");
+    let sum = ["inserted", "updated", "unchanged", "parked"]
+        .iter()
+        .map(|name| run[format!("records_{name}")].as_i64().expect("a counter"))
+        .sum::<i64>();
+    assert_eq!(run["records_received"], sum);
+    app.simulator
+        .restore_record(&integration, Endpoint::CourseProgressions, &progression);
+    app.fetch("course_progressions", Mode::Full).await;
+    assert!(app.rows("SELECT id FROM parked_records").await.is_empty());
+    app.assert_mirrors_the_truth().await;
+}
+
+// Rule 14: a parked record is asked for again by every run, not only when it changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_record_is_asked_for_again_by_the_next_delta() {
+    let app = TestApp::loaded().await;
+    let integration = app.integration();
+    let user = app.some_id("users").await;
+    app.simulator
+        .inject(Fault::once(FaultKind::WrongType).on(Endpoint::Users));
+    app.simulator.update_user(&integration, &user);
+    app.settle().await;
+    assert_eq!(app.rows("SELECT id FROM parked_records").await.len(), 1);
+    // far enough that the delta's own window does not reach back to the change
+    app.simulator
+        .advance_clock(std::time::Duration::from_secs(3 * 3600));
+    app.work().await;
+    assert_eq!(app.last_run("users").await["mode"], "DELTA");
+    assert!(app.rows("SELECT id FROM parked_records").await.is_empty());
+    app.assert_mirrors_the_truth().await;
+}
+
+// Rule 14: what is parked and what is unknown can be seen, by admins.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kombo_sends_beyond_its_documentation_is_listed_for_admins() {
+    let app = TestApp::loaded().await;
+    for fault in [FaultKind::ExtraMember, FaultKind::UnknownEnumValue] {
+        app.simulator.inject(Fault::once(fault).on(Endpoint::Users));
+        app.fetch("users", Mode::Full).await;
+    }
+    app.simulator
+        .inject(Fault::once(FaultKind::WrongType).on(Endpoint::Users));
+    app.fetch("users", Mode::Full).await;
+    let query = "{ schemaDrift { nodes { model kind name sightings firstSeenAt integration { komboId } } } \
+                   parkedRecords { totalCount nodes { endpoint komboId error record run { id } } } }";
+    let seen = app.ask(ADMIN, query, Value::Null).await["data"].take();
+    let drift = seen["schemaDrift"]["nodes"].as_array().expect("a list");
+    let names: Vec<String> = drift.iter().map(|entry| text(&entry["name"])).collect();
+    assert!(names.contains(&"simulated_extra".to_owned()), "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("status=")));
+    assert!(
+        drift
+            .iter()
+            .all(|entry| entry["model"] == "USER" && entry["sightings"] == 1)
+    );
+    assert_eq!(seen["parkedRecords"]["totalCount"], 1);
+    assert_eq!(seen["parkedRecords"]["nodes"][0]["endpoint"], "USERS");
+    assert_eq!(
+        app.refusal("{ parkedRecords { totalCount } }").await,
+        "FORBIDDEN"
+    );
+    assert_eq!(
+        app.refusal("{ schemaDrift { totalCount } }").await,
+        "FORBIDDEN"
+    );
 }
 
 // Rule 14: long is not wrong.

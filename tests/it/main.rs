@@ -2,6 +2,8 @@
 
 mod support;
 
+/// The change feed.
+mod changes;
 /// Random lives of several integrations, and always the truth at the end.
 mod convergence;
 /// What a crash leaves behind.
@@ -12,6 +14,8 @@ mod deletions;
 mod fault_matrix;
 /// Kombo fails in every way it can.
 mod faults;
+/// What the removal guard keeps.
+mod guard;
 /// Records that are not what the documentation says.
 mod hostile;
 mod journey;

@@ -1,0 +1,161 @@
+//! The fields of `Query`, as a list: what each is called, what it takes, and what it reads.
+//!
+//! A list and no resolvers: the one read path answers them all.
+
+use async_graphql::registry::MetaField;
+
+use super::feed::{PARKED_RECORD, RECORD_CHANGE, SCHEMA_DRIFT};
+use super::records::INTEGRATION;
+use super::status::SYNC_RUN;
+use super::types;
+use crate::models;
+use crate::models::object::{Object, Target};
+
+/// A field of `Query`.
+pub(super) struct Root {
+    pub(super) field: MetaField,
+    pub(super) reads: Reads,
+}
+
+/// What a root field reads.
+#[derive(Clone, Copy)]
+pub(super) enum Reads {
+    /// Anything, by its opaque id.
+    Node,
+    /// A record, by Kombo's id.
+    Record(&'static Object),
+    /// A list of records or of what else has a root list.
+    Connection(Target),
+    /// An integration, by Kombo's id.
+    Integration,
+    /// Every endpoint's state.
+    SyncStatus,
+    /// A run, by its opaque id.
+    SyncRun,
+    /// The same as a connection, for admins: it may show what no reader should see.
+    Admins(Target),
+}
+
+/// Every field of `Query`.
+pub(super) fn roots() -> Vec<Root> {
+    let mut roots = vec![
+        root(
+            "node",
+            "Node",
+            "Anything, by its opaque id; null when it does not exist or you may not see it.",
+            Reads::Node,
+        )
+        .with(types::argument("id", "ID!", None, "The opaque id.")),
+        root(
+            "integration",
+            "Integration",
+            "An integration, by Kombo's id.",
+            Reads::Integration,
+        )
+        .with(types::argument(
+            "komboId",
+            "ID!",
+            None,
+            "Kombo's integration id.",
+        )),
+        list(
+            "integrations",
+            Target::Plain(&INTEGRATION),
+            "All integrations, by Kombo's id.",
+        ),
+    ];
+    roots.extend(models::OBJECTS.iter().copied().flat_map(record_roots));
+    roots.push(
+        root(
+            "syncStatus",
+            "[EndpointSyncStatus!]!",
+            "How fresh each endpoint of each integration is.",
+            Reads::SyncStatus,
+        )
+        .with(types::argument(
+            "integrationKomboId",
+            "ID",
+            None,
+            "Only this integration; without it, every one that is not deleted.",
+        )),
+    );
+    roots.push(
+        root(
+            "syncRun",
+            "SyncRun",
+            "A sync run, by its opaque id.",
+            Reads::SyncRun,
+        )
+        .with(types::argument("id", "ID!", None, "The opaque id.")),
+    );
+    roots.push(list(
+        "syncRuns",
+        Target::Plain(&SYNC_RUN),
+        "Sync runs, newest first.",
+    ));
+    roots.push(list(
+        "recordChanges",
+        Target::Plain(&RECORD_CHANGE),
+        "What really changed, in the order of the commits: whoever goes on at `endCursor` misses nothing. Kept for CHANGE_RETENTION.",
+    ));
+    roots.push(for_admins(list(
+        "parkedRecords",
+        Target::Plain(&PARKED_RECORD),
+        "Records that could not be read or stored. Needs the admin scope.",
+    )));
+    roots.push(for_admins(list(
+        "schemaDrift",
+        Target::Plain(&SCHEMA_DRIFT),
+        "What Kombo sends and this version does not know. Needs the admin scope.",
+    )));
+    roots
+}
+
+/// The look-up and the list of a mirrored type.
+fn record_roots(object: &'static Object) -> [Root; 2] {
+    let name = object.name;
+    let by_id = format!(
+        "A `{name}`, by Kombo's id, deleted or not; null when the mirror does not know it."
+    );
+    let which = "The integration's Kombo id; needed only where several integrations use one id, else the first by id answers.";
+    let all = format!("`{name}` records of all integrations, by Kombo's id.");
+    [
+        root(object.singular, name, &by_id, Reads::Record(object))
+            .with(types::argument("komboId", "ID!", None, "Kombo's id."))
+            .with(types::argument("integrationKomboId", "ID", None, which)),
+        list(object.plural, Target::Mirrored(object), &all),
+    ]
+}
+
+fn root(name: &str, ty: &str, description: &str, reads: Reads) -> Root {
+    Root {
+        field: types::simple(name, ty, description),
+        reads,
+    }
+}
+
+fn list(name: &str, target: Target, description: &str) -> Root {
+    let ty = format!("{}Connection!", types::name(target));
+    let is_mirrored = matches!(target, Target::Mirrored(_));
+    types::connection_arguments(is_mirrored).into_iter().fold(
+        root(name, &ty, description, Reads::Connection(target)),
+        Root::with,
+    )
+}
+
+fn for_admins(root: Root) -> Root {
+    match root.reads {
+        Reads::Connection(target) => Root {
+            reads: Reads::Admins(target),
+            ..root
+        },
+        _ => root,
+    }
+}
+
+impl Root {
+    fn with(mut self, argument: async_graphql::registry::MetaInputValue) -> Self {
+        self.field.args.insert(argument.name.clone(), argument);
+        self
+    }
+}
