@@ -192,14 +192,19 @@ pub(super) async fn note_waiting(
     Ok(())
 }
 
-/// Keeps the schedule away from a failing endpoint until `retry_at`; webhooks and people may still try.
+/// Keeps the schedule away from a failing endpoint until `retry_at`; webhooks and people may still try. What
+/// was to be fetched in full is due in full then: a delta would not bring what the full fetch was for.
 pub(super) async fn set_retry_at(
     connection: &mut AsyncPgConnection,
     run: &Run,
     retry_at: DateTime<Utc>,
 ) -> QueryResult<()> {
+    let full = run.mode() == Mode::Full;
     diesel::update(dsl::endpoint_states.find((&run.integration_id, &run.endpoint)))
-        .set(dsl::retry_at.eq(Some(retry_at)))
+        .set((
+            dsl::retry_at.eq(Some(retry_at)),
+            full.then(|| dsl::next_full_fetch_at.eq(Some(retry_at))),
+        ))
         .execute(connection)
         .await?;
     Ok(())

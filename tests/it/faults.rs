@@ -328,3 +328,30 @@ async fn a_webhook_does_not_wake_a_run_that_waits_for_the_rate_limit() {
     app.simulator.flush_webhooks().await;
     assert_eq!(app.step().await, None);
 }
+
+// Rules 2 and 13, F37, F45: what only a full fetch can bring must not wait a week because one was refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_fetch_that_was_given_up_is_made_up_for_in_full() {
+    for fault in [
+        FaultKind::AuthenticationInvalid,
+        FaultKind::ModelDisabled,
+        FaultKind::CursorLoop,
+    ] {
+        let mut setup = Setup::default();
+        setup.simulator.largest_page = 10;
+        let app = TestApp::with(setup).await;
+        app.work().await;
+        let provider = app.some_id("course_providers").await;
+        // by the strict reading no delta shows it
+        assert!(
+            app.simulator
+                .rename_provider(&app.integration(), &provider)
+        );
+        app.simulator
+            .inject(Fault::once(fault.clone()).on(Endpoint::Courses));
+        assert_eq!(app.settle().await, [Ending::Failed], "{fault:?}");
+        app.simulator.advance_clock(Duration::from_secs(3601));
+        app.work().await;
+        app.assert_mirrors_the_truth().await;
+    }
+}
