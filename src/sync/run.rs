@@ -16,6 +16,7 @@ use super::removals::{self, Guard};
 use super::states::{self, Outlook};
 use super::{EndpointState, Engine, endpoint_of};
 use crate::db;
+use crate::integrations;
 use crate::kombo::{Error as KomboError, Fetched, PageRequest, Remedy};
 use crate::models::page::{Batch, PageRows, Parked};
 use crate::models::store::{PageWrites, Writer};
@@ -312,7 +313,10 @@ impl<'a> Enumeration<'a> {
     ) -> Result<(), DieselError> {
         let settings = &self.engine.settings;
         let mut held_back = 0;
-        if self.mode == Mode::Full {
+        let id = &self.run.integration_id;
+        if self.mode == Mode::Full
+            && integrations::absence_counts(connection, id, self.endpoint).await?
+        {
             let guard = Guard {
                 rows: settings.removal_guard_rows,
                 percent: settings.removal_guard_percent,
@@ -332,6 +336,8 @@ impl<'a> Enumeration<'a> {
                 end.parked,
             )
             .await?;
+        }
+        if self.mode == Mode::Full {
             removals::forget_seen(connection, self.run.id).await?;
         }
         // a tenth of jitter, so that endpoints first loaded together do not stay together for ever

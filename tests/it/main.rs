@@ -13,6 +13,10 @@ mod faults;
 /// Records that are not what the documentation says.
 mod hostile;
 mod journey;
+/// What Kombo says of an integration when it is asked.
+mod life;
+/// What webhooks say of an integration beside changed data.
+mod news;
 // pages, cursors and their limits
 mod connections;
 // the migrated tables
