@@ -4,9 +4,11 @@
 //! the selection into one SQL statement → [`read`] runs it and hands its JSON on. Nothing here knows what a
 //! model means; it reads their descriptions.
 
+mod answers;
 mod connection;
 mod errors;
 mod ids;
+mod life;
 mod mutation;
 mod order;
 mod plan;

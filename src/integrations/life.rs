@@ -103,3 +103,41 @@ pub async fn resume(
     ));
     Ok(statement.execute(connection).await? > 0)
 }
+
+/// Keeps the schedule away from an endpoint until then; webhooks and people may still have it fetched.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn leave_alone_until(
+    connection: &mut AsyncPgConnection,
+    id: &str,
+    endpoint: &str,
+    until: DateTime<Utc>,
+) -> QueryResult<usize> {
+    use super::schema::endpoint_states::dsl;
+    diesel::update(dsl::endpoint_states.find((id, endpoint)))
+        .set(dsl::retry_at.eq(Some(until)))
+        .execute(connection)
+        .await
+}
+
+/// Makes the next fetch that the schedule adds a full one.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn make_full_fetch_due(
+    connection: &mut AsyncPgConnection,
+    id: &str,
+    endpoint: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    use super::schema::endpoint_states::dsl;
+    diesel::update(
+        dsl::endpoint_states
+            .find((id, endpoint))
+            .filter(dsl::next_full_fetch_at.gt(now)),
+    )
+    .set(dsl::next_full_fetch_at.eq(Some(now)))
+    .execute(connection)
+    .await
+}

@@ -57,7 +57,7 @@ pub enum Ending {
     Postponed,
     /// Given up, visible in the sync status.
     Failed,
-    /// Another worker has it now.
+    /// Another worker has it now, or nobody: it was cancelled, or its integration paused.
     LeaseLost,
     /// This process ends; any worker may go on at the checkpoint.
     HandedBack,

@@ -15,6 +15,8 @@ mod hostile;
 mod journey;
 /// What Kombo says of an integration when it is asked.
 mod life;
+/// What can be done to an integration's life and to single runs.
+mod mutations;
 /// What webhooks say of an integration beside changed data.
 mod news;
 // pages, cursors and their limits
