@@ -22,7 +22,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::auth::{self, Viewer};
 use crate::config::AuthSettings;
 use crate::graphql::Schema;
-use crate::inbox::Outcome;
+use crate::inbox::{Content, Outcome};
 use crate::sync::Engine;
 use crate::{console, db, inbox, metrics, webhook};
 
@@ -164,6 +164,12 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
             return refuse(StatusCode::BAD_REQUEST, "MALFORMED", &malformed.to_string());
         }
     };
+    if let Content::Other {
+        fault: Some(fault), ..
+    } = event.content
+    {
+        tracing::warn!(event.id, event.kind, fault, "a signed webhook is unusable");
+    }
     // Spawned, so that a sender that hangs up cannot stop a transaction in its middle.
     let accepted = tokio::spawn(async move { accept(&app.engine, event).await }).await;
     match accepted {

@@ -42,7 +42,7 @@ const LMS: &str = "LMS";
 /// An event whose signature was good.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Kombo's event id.
+    /// Kombo's event id, or a digest of the body where it has none.
     pub id: String,
     /// Kombo's word for it, verbatim.
     pub kind: String,
@@ -55,32 +55,44 @@ pub struct Event {
 /// What an event says, as far as the mirror cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Rows of these models changed.
-    DataChanged {
-        /// Whose.
-        integration_id: String,
-        /// What the event says of the integration.
-        details: Details,
-        /// Kombo's model names.
-        models: Vec<String>,
-    },
-    /// An integration came into being, moved, or finished a sync at Kombo.
-    IntegrationMoved {
+    /// News of an integration.
+    News {
         /// Which.
         integration_id: String,
         /// What the event says of it.
         details: Details,
+        /// What happened.
+        news: News,
     },
-    /// An integration was deleted at Kombo.
-    IntegrationDeleted {
-        /// Which.
-        integration_id: String,
-    },
-    /// Nothing that a mirror acts on.
+    /// Nothing that a mirror acts on: another kind, or one that lacks what it must have.
     Other {
         /// Where the event names one.
         integration_id: Option<String>,
+        /// Why a kind that is known cannot be used.
+        fault: Option<&'static str>,
     },
+}
+
+/// What happened to an integration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Rows of these models changed, by Kombo's names; `None`: the names could not be read.
+    DataChanged(Option<Vec<String>>),
+    /// It was connected.
+    Created,
+    /// Its state moved; the details say to what.
+    StateChanged,
+    /// Kombo's own sync with the learning system ended, whether it changed anything or not.
+    SyncFinished {
+        /// When, by Kombo's clock.
+        ended_at: Option<DateTime<Utc>>,
+        /// Kombo's word for how; an open set.
+        state: Option<String>,
+    },
+    /// Something is wrong with it, or no longer is.
+    IssueChanged,
+    /// It was deleted.
+    Deleted,
 }
 
 /// What became of an event.
@@ -170,7 +182,10 @@ async fn store(
         fresh: bool,
     }
     let models = match &event.content {
-        Content::DataChanged { models, .. } => models.clone(),
+        Content::News {
+            news: News::DataChanged(Some(models)),
+            ..
+        } => models.clone(),
         _ => Vec::new(),
     };
     let mut statement = Statement::fixed();
@@ -190,61 +205,113 @@ async fn store(
     Ok(row.fresh)
 }
 
+/// What became of an event, and its runs.
+type Followed = (Outcome, Vec<i64>);
+
 /// Does what the event asks for.
 async fn follow(
     connection: &mut AsyncPgConnection,
     event: &Event,
     now: DateTime<Utc>,
-) -> QueryResult<(Outcome, Vec<i64>)> {
-    match &event.content {
-        Content::DataChanged {
-            integration_id,
-            details,
-            models,
-        } => {
-            if !is_lms(details) {
-                return Ok((Outcome::Ignored, Vec::new()));
-            }
-            integrations::register(connection, integration_id, details, now).await?;
-            if !integrations::is_live(connection, integration_id).await? {
-                return Ok((Outcome::Ignored, Vec::new()));
-            }
-            queue::wake(connection, integration_id, now).await?;
-            enqueue(connection, integration_id, models, &event.id, now).await
-        }
-        Content::IntegrationMoved {
-            integration_id,
-            details,
-        } => {
-            if !is_lms(details) {
-                return Ok((Outcome::Ignored, Vec::new()));
-            }
-            // a first load, if one is due, is the schedule's to add
-            integrations::register(connection, integration_id, details, now).await?;
-            queue::wake(connection, integration_id, now).await?;
-            Ok((Outcome::IntegrationUpdated, Vec::new()))
-        }
-        Content::IntegrationDeleted { integration_id } => {
-            if integrations::mark_deleted(connection, integration_id, now).await? == 0 {
-                return Ok((Outcome::Ignored, Vec::new()));
-            }
-            queue::cancel_open(connection, integration_id, now).await?;
-            Ok((Outcome::IntegrationUpdated, Vec::new()))
-        }
-        Content::Other { .. } => Ok((Outcome::Ignored, Vec::new())),
+) -> QueryResult<Followed> {
+    let Content::News {
+        integration_id,
+        details,
+        news,
+    } = &event.content
+    else {
+        return Ok((Outcome::Ignored, Vec::new()));
+    };
+    if !is_lms(details) {
+        return Ok((Outcome::Ignored, Vec::new()));
     }
+    let heeded = if *news == News::Deleted {
+        delete(connection, integration_id, now).await?
+    } else {
+        integrations::register(connection, integration_id, details, now).await?
+    };
+    // of a deleted integration nothing is news (F63)
+    if !heeded {
+        return Ok((Outcome::Ignored, Vec::new()));
+    }
+    if let News::DataChanged(models) = news {
+        queue::wake(connection, integration_id, now).await?;
+        let models = models.as_deref();
+        return enqueue(connection, integration_id, models, &event.id, now).await;
+    }
+    heed(connection, integration_id, details, news, now).await?;
+    Ok((Outcome::IntegrationUpdated, Vec::new()))
+}
+
+/// Notes an integration's end; false where it was known.
+async fn delete(
+    connection: &mut AsyncPgConnection,
+    integration_id: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let is_news = integrations::mark_deleted(connection, integration_id, now).await?;
+    if is_news {
+        queue::cancel_open(connection, integration_id, now).await?;
+    }
+    Ok(is_news)
+}
+
+/// Does what follows from news without changed data. A first load, if one is due, is the schedule's to add.
+async fn heed(
+    connection: &mut AsyncPgConnection,
+    integration_id: &str,
+    details: &Details,
+    news: &News,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    match news {
+        News::SyncFinished { ended_at, state } => {
+            if let Some(ended_at) = ended_at {
+                let state = state.as_deref();
+                integrations::note_kombo_sync(connection, integration_id, *ended_at, state, now)
+                    .await?;
+            }
+            if state.as_deref().is_none_or(brought_data) {
+                queue::wake(connection, integration_id, now).await?;
+            }
+        }
+        News::StateChanged => {
+            if details.state_as_of.is_none() {
+                // it may be old news: only Kombo can tell
+                integrations::make_details_due(connection, integration_id, now).await?;
+            }
+            if details.state.as_deref() == Some("ACTIVE") {
+                integrations::forget_refusals(connection, integration_id).await?;
+            }
+            queue::wake(connection, integration_id, now).await?;
+        }
+        News::IssueChanged => {
+            integrations::make_details_due(connection, integration_id, now).await?;
+        }
+        News::Created => {
+            queue::wake(connection, integration_id, now).await?;
+        }
+        News::DataChanged(_) | News::Deleted => {}
+    }
+    Ok(())
+}
+
+/// Whether a sync of Kombo's that ended so may have brought what runs wait for.
+fn brought_data(sync_state: &str) -> bool {
+    matches!(sync_state, "SUCCEEDED" | "PARTIALLY_FAILED")
 }
 
 async fn enqueue(
     connection: &mut AsyncPgConnection,
     integration_id: &str,
-    models: &[String],
+    models: Option<&[String]>,
     event_id: &str,
     now: DateTime<Utc>,
-) -> QueryResult<(Outcome, Vec<i64>)> {
+) -> QueryResult<Followed> {
     let mut run_ids = Vec::new();
     let mut all_coalesced = true;
-    for (endpoint, mode) in plan::runs_for(models) {
+    let runs = models.map_or_else(plan::runs_for_anything, plan::runs_for);
+    for (endpoint, mode) in runs {
         let request = Request {
             integration_id,
             endpoint,
@@ -276,10 +343,8 @@ fn is_lms(details: &Details) -> bool {
 impl Content {
     fn integration_id(&self) -> Option<String> {
         match self {
-            Self::DataChanged { integration_id, .. }
-            | Self::IntegrationMoved { integration_id, .. }
-            | Self::IntegrationDeleted { integration_id } => Some(integration_id.clone()),
-            Self::Other { integration_id } => integration_id.clone(),
+            Self::News { integration_id, .. } => Some(integration_id.clone()),
+            Self::Other { integration_id, .. } => integration_id.clone(),
         }
     }
 }

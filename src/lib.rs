@@ -93,6 +93,7 @@ pub mod console;
 pub mod db;
 pub mod demo;
 pub mod embedded;
+pub mod escapes;
 pub mod graphql;
 pub mod http;
 pub mod inbox;

@@ -6,14 +6,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
 use serde_json::{Map, Value};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
-use crate::inbox::{Content, Event};
-use crate::integrations::Details;
+use crate::escapes;
+use crate::inbox::{Content, Event, News};
+use crate::integrations::{self, Details};
 
 /// The header that carries the signature (Kombo's webhook guide).
 pub const SIGNATURE_HEADER: &str = "x-kombo-signature";
@@ -21,8 +22,9 @@ pub const SIGNATURE_HEADER: &str = "x-kombo-signature";
 /// Kombo's events have a few hundred bytes; a body beyond this is refused unread.
 pub const LARGEST_BODY: usize = 1024 * 1024;
 
-/// Bytes of an id, at most; Kombo's have 24. Postgres indexes them, and an entry of an index has its limit.
-const LONGEST_ID: usize = 800;
+/// An id beyond this is none of Kombo's, and what is longer than a key of an index can be would be refused by
+/// Postgres.
+const LONGEST_EVENT_ID: usize = 255;
 
 /// Whether `signature` is base64url (without padding) of the HMAC-SHA256 of `body` under one of `secrets`.
 /// Compared in constant time.
@@ -44,68 +46,93 @@ pub fn is_signed(secrets: &[SecretString], body: &[u8], signature: Option<&str>)
 #[error("{0}")]
 pub struct Malformed(&'static str);
 
-#[derive(Deserialize)]
-struct Envelope {
-    id: String,
-    #[serde(rename = "type")]
-    kind: String,
-    data: Map<String, Value>,
-}
-
-/// Reads a body whose signature was good.
+/// Reads a body whose signature was good. An event is never refused for what it lacks: the sender would send
+/// it again and again, so it is kept, and [`Content::Other`] says that nothing follows from it.
 ///
 /// # Errors
-/// It is not JSON, or lacks what every event or this kind of event must have.
+/// It is no JSON object.
 pub fn read_event(body: &[u8]) -> Result<Event, Malformed> {
-    let payload = std::str::from_utf8(body).map_err(|_| Malformed("the body is not UTF-8"))?;
-    let envelope: Envelope = serde_json::from_str(payload).map_err(|_| {
-        Malformed("the body must be a JSON object with id and type (texts) and data (object)")
-    })?;
-    if !is_id(&envelope.id) {
-        return Err(Malformed("id is empty or too long"));
-    }
-    let content = read_content(&envelope.kind, &envelope.data)?;
+    const NO_OBJECT: Malformed = Malformed("the body must be a JSON object");
+    let payload = std::str::from_utf8(body).map_err(|_| NO_OBJECT)?;
+    let envelope: Map<String, Value> =
+        serde_json::from_str(&escapes::replace_unstorable(payload)).map_err(|_| NO_OBJECT)?;
+    let kind = text(&envelope, "type").unwrap_or_default();
+    let nothing = Map::new();
+    let data = envelope.get("data").and_then(Value::as_object);
     Ok(Event {
-        id: storable(&envelope.id),
-        kind: storable(&envelope.kind),
+        id: text(&envelope, "id")
+            .filter(|id| !id.is_empty() && id.len() <= LONGEST_EVENT_ID)
+            .unwrap_or_else(|| digest(body)),
+        content: read_content(&kind, data.unwrap_or(&nothing)),
+        kind,
         payload: payload.to_owned(),
-        content,
     })
 }
 
-/// Some kinds name the integration `integration_id`, others plain `id` (API reference, webhooks).
-fn read_content(kind: &str, data: &Map<String, Value>) -> Result<Content, Malformed> {
-    Ok(match kind {
-        "data-changed" => Content::DataChanged {
-            integration_id: required(data, "integration_id")?,
-            details: details(data, "integration_tool", "integration_category"),
-            models: changed_models(data)?,
-        },
-        "integration-created" => Content::IntegrationMoved {
-            integration_id: required(data, "id")?,
-            details: details(data, "tool", "category"),
-        },
-        "integration-deleted" => Content::IntegrationDeleted {
-            integration_id: required(data, "id")?,
-        },
-        "integration-state-changed" => Content::IntegrationMoved {
-            integration_id: required(data, "integration_id")?,
-            details: Details {
-                state: text(data, "state"),
-                setup_status: text(data, "setup_status"),
-                ..details(data, "integration_tool", "integration_category")
+/// Stands for the id of an event without one, so that its second delivery is known (F58).
+fn digest(body: &[u8]) -> String {
+    let hex: String = Sha256::digest(body)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("sha256:{hex}")
+}
+
+/// Some kinds name the integration `integration_id`, others plain `id`, one has it as an object (API reference
+/// and SDKs, webhooks).
+fn read_content(kind: &str, data: &Map<String, Value>) -> Content {
+    let nothing = Map::new();
+    let inner = data.get("integration").and_then(Value::as_object);
+    let inner = inner.unwrap_or(&nothing);
+    match kind {
+        "data-changed" => prefixed(data, News::DataChanged(changed_models(data))),
+        "integration-state-changed" => prefixed(data, News::StateChanged),
+        "sync-finished" => prefixed(
+            data,
+            News::SyncFinished {
+                ended_at: moment(data, "sync_ended_at"),
+                state: text(data, "sync_state"),
             },
-        },
-        "sync-finished" => Content::IntegrationMoved {
-            integration_id: required(data, "integration_id")?,
-            details: details(data, "integration_tool", "integration_category"),
-        },
-        _ => Content::Other {
-            integration_id: text(data, "integration_id"),
-        },
-    })
+        ),
+        "integration-created" => plain(data, News::Created),
+        "integration-deleted" => plain(data, News::Deleted),
+        // null: an issue of the whole environment
+        "issue-status-changed" if inner.is_empty() => other(data, None),
+        "issue-status-changed" => plain(inner, News::IssueChanged),
+        _ => other(data, None),
+    }
 }
 
+/// News whose members begin with `integration_`.
+fn prefixed(data: &Map<String, Value>, news: News) -> Content {
+    let details = details(data, "integration_tool", "integration_category");
+    content(data, "integration_id", details, news)
+}
+
+/// News whose members have no prefix.
+fn plain(data: &Map<String, Value>, news: News) -> Content {
+    content(data, "id", details(data, "tool", "category"), news)
+}
+
+fn content(data: &Map<String, Value>, id: &str, details: Details, news: News) -> Content {
+    match text(data, id).filter(|id| integrations::is_usable_id(id)) {
+        Some(integration_id) => Content::News {
+            integration_id,
+            details,
+            news,
+        },
+        None => other(data, Some("it names no integration")),
+    }
+}
+
+fn other(data: &Map<String, Value>, fault: Option<&'static str>) -> Content {
+    Content::Other {
+        integration_id: text(data, "integration_id").filter(|id| integrations::is_usable_id(id)),
+        fault,
+    }
+}
+
+/// Only `integration-state-changed` has a state, and says as of when.
 fn details(data: &Map<String, Value>, tool: &str, category: &str) -> Details {
     let end_user = data.get("end_user").and_then(Value::as_object);
     let of_end_user = |name| end_user.and_then(|end_user| text(end_user, name));
@@ -114,40 +141,26 @@ fn details(data: &Map<String, Value>, tool: &str, category: &str) -> Details {
         category: text(data, category),
         organization_name: of_end_user("organization_name"),
         origin_id: of_end_user("origin_id"),
-        ..Details::default()
+        state: text(data, "state"),
+        setup_status: text(data, "setup_status"),
+        state_as_of: moment(data, "updated_at"),
     }
 }
 
-fn changed_models(data: &Map<String, Value>) -> Result<Vec<String>, Malformed> {
-    const SHAPE: Malformed = Malformed("data.changed_models must be a list of objects with a name");
-    data.get("changed_models")
-        .and_then(Value::as_array)
-        .ok_or(SHAPE)?
-        .iter()
-        .map(|model| {
-            let name = model.get("name").and_then(Value::as_str).ok_or(SHAPE)?;
-            Ok(storable(name))
-        })
-        .collect()
-}
-
-fn required(data: &Map<String, Value>, name: &str) -> Result<String, Malformed> {
-    text(data, name)
-        .filter(|text| is_id(text))
-        .ok_or(Malformed("data lacks a usable id of the integration"))
-}
-
-fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= LONGEST_ID
+/// The names, or `None` where one of them cannot be read.
+fn changed_models(data: &Map<String, Value>) -> Option<Vec<String>> {
+    let models = data.get("changed_models")?.as_array()?;
+    let name = |model: &Value| Some(model.get("name")?.as_str()?.to_owned());
+    models.iter().map(name).collect()
 }
 
 fn text(data: &Map<String, Value>, name: &str) -> Option<String> {
-    data.get(name).and_then(Value::as_str).map(storable)
+    data.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// Postgres stores no U+0000; the payload keeps it as the escape that it came as.
-fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+fn moment(data: &Map<String, Value>, name: &str) -> Option<DateTime<Utc>> {
+    let moment = DateTime::parse_from_rfc3339(data.get(name)?.as_str()?).ok()?;
+    Some(moment.to_utc())
 }
 
 #[cfg(test)]
@@ -230,34 +243,99 @@ mod tests {
     fn a_data_changed_event_is_read() {
         let event = read_event(COMPACT.as_bytes()).unwrap();
         assert_eq!(event.id, "Cbfk5sHtDxrSrJBRjsDtbaN9");
-        let Content::DataChanged {
-            models, details, ..
-        } = event.content
-        else {
+        let Content::News { details, news, .. } = event.content else {
             panic!("{event:?}");
         };
-        assert_eq!(models, ["lms_courses", "lms_join_revisions_skills"]);
+        let models = ["lms_courses", "lms_join_revisions_skills"].map(str::to_owned);
+        assert_eq!(news, News::DataChanged(Some(models.to_vec())));
         assert_eq!(details.category.as_deref(), Some("LMS"));
     }
 
-    // F58
+    fn content_of(body: &str) -> Content {
+        read_event(body.as_bytes()).unwrap().content
+    }
+
     #[test]
-    fn what_lacks_its_members_is_malformed_and_unknown_types_are_not() {
-        for body in [
-            "",
-            "hello",
-            "[]",
-            r#"{"type":"data-changed","data":{}}"#,
-            r#"{"id":"1","data":{}}"#,
-            r#"{"id":"1","type":"data-changed"}"#,
-            r#"{"id":"1","type":"data-changed","data":{}}"#,
-            r#"{"id":"1","type":"data-changed","data":{"integration_id":"a:b"}}"#,
-            r#"{"id":"1","type":"data-changed","data":{"integration_id":"a:b","changed_models":["lms_users"]}}"#,
-            r#"{"id":"","type":"x","data":{}}"#,
-        ] {
+    fn only_what_is_no_json_object_is_malformed() {
+        for body in ["", "hello", "[]", "null", "{\"id\":", "7"] {
             assert!(read_event(body.as_bytes()).is_err(), "{body}");
         }
-        let unknown = read_event(br#"{"id":"1","type":"tea-ready","data":{"a":1},"more":2}"#);
-        assert!(matches!(unknown.unwrap().content, Content::Other { .. }));
+        assert!(read_event(b"{\"id\":\"\xff\"}").is_err());
+    }
+
+    // F58: what cannot be used is an event all the same.
+    #[test]
+    fn known_kinds_that_name_no_integration_are_unusable_and_unknown_kinds_are_not() {
+        for body in [
+            r#"{"id":"1","type":"data-changed"}"#,
+            r#"{"id":"1","type":"data-changed","data":[]}"#,
+            r#"{"id":"1","type":"data-changed","data":{"integration_id":7,"changed_models":[]}}"#,
+            r#"{"id":"1","type":"sync-finished","data":{"integration_id":""}}"#,
+            r#"{"id":"1","type":"integration-created","data":{"integration_id":"a:b"}}"#,
+            r#"{"id":"1","type":"integration-deleted","data":{"id":"a\nb"}}"#,
+            r#"{"id":"1","type":"issue-status-changed","data":{"integration":{"tool":"x"}}}"#,
+        ] {
+            let content = content_of(body);
+            assert!(
+                matches!(content, Content::Other { fault: Some(_), .. }),
+                "{body}: {content:?}"
+            );
+        }
+        for body in [
+            r#"{}"#,
+            r#"{"id":"1","type":7,"data":{}}"#,
+            r#"{"id":"1","type":"tea-ready","data":{"a":1},"more":2}"#,
+            r#"{"id":"1","type":"issue-status-changed","data":{"integration":null}}"#,
+        ] {
+            let content = content_of(body);
+            assert!(
+                matches!(content, Content::Other { fault: None, .. }),
+                "{body}: {content:?}"
+            );
+        }
+    }
+
+    // F58: the safe reading of names that cannot be read is that anything changed.
+    #[test]
+    fn one_unreadable_model_makes_all_of_them_unknown() {
+        for models in [
+            "7",
+            "null",
+            r#"["lms_users"]"#,
+            r#"[{"name":"lms_users"},{}]"#,
+        ] {
+            let body = format!(
+                r#"{{"id":"1","type":"data-changed","data":{{"integration_id":"a:b","changed_models":{models}}}}}"#
+            );
+            let Content::News { news, .. } = content_of(&body) else {
+                panic!("{body}");
+            };
+            assert_eq!(news, News::DataChanged(None), "{body}");
+        }
+    }
+
+    // F58: an event without a usable id has that of its bytes.
+    #[test]
+    fn an_event_without_an_id_is_known_by_its_body() {
+        let id = |body: &str| read_event(body.as_bytes()).unwrap().id;
+        let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(3000));
+        for body in [r#"{"type":"x"}"#, r#"{"id":7}"#, r#"{"id":""}"#, &long] {
+            assert!(id(body).starts_with("sha256:"), "{body}");
+            assert_eq!(id(body), id(body));
+        }
+        assert_ne!(id(r#"{"type":"x"}"#), id(r#"{"type":"y"}"#));
+    }
+
+    // F60: half an emoji in a name costs the half, not the event.
+    #[test]
+    fn texts_that_cannot_be_stored_are_replaced() {
+        let body = r#"{"id":"1","type":"integration-created","data":{"id":"a:b","end_user":{"organization_name":"A\ud83d\u0000"}}}"#;
+        let Content::News { details, .. } = content_of(body) else {
+            panic!("{body}");
+        };
+        assert_eq!(
+            details.organization_name.as_deref(),
+            Some("A\u{fffd}\u{fffd}")
+        );
     }
 }

@@ -2,6 +2,8 @@
 
 use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
 
+use crate::kombo::Error as KomboError;
+
 /// The closed set of `extensions.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
@@ -15,6 +17,8 @@ pub(super) enum Code {
     QueryTooComplex,
     /// It took too long.
     Timeout,
+    /// Kombo refused or could not be reached.
+    Upstream,
     /// Our fault; the request id leads to the log.
     Internal,
 }
@@ -27,6 +31,7 @@ impl Code {
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
             Self::Timeout => "TIMEOUT",
+            Self::Upstream => "UPSTREAM_ERROR",
             Self::Internal => "INTERNAL",
         }
     }
@@ -41,6 +46,18 @@ pub(super) fn error(code: Code, message: impl Into<String>) -> async_graphql::Er
         source: None,
         extensions: Some(extensions),
     }
+}
+
+/// Kombo's refusal in Kombo's own words, with its code beside ours.
+pub(super) fn upstream(cause: &KomboError) -> async_graphql::Error {
+    let mut error = error(Code::Upstream, cause.message.as_str());
+    if let Some(extensions) = &mut error.extensions {
+        extensions.set("komboCode", cause.code.as_str());
+        if let Some(url) = &cause.log_url {
+            extensions.set("komboLogUrl", url.as_str());
+        }
+    }
+    error
 }
 
 /// Logs what happened and tells the client only where to find it.

@@ -4,10 +4,12 @@
 //! the selection into one SQL statement → [`read`] runs it and hands its JSON on. Nothing here knows what a
 //! model means; it reads their descriptions.
 
+mod answers;
 mod connection;
 mod errors;
 mod feed;
 mod ids;
+mod life;
 mod listing;
 mod mutation;
 mod order;

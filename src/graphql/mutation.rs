@@ -1,21 +1,16 @@
 //! The mutation root: what can be done.
 
-use std::borrow::Cow;
-
-use async_graphql::registry::Registry;
-use async_graphql::{
-    Context, ContextSelectionSet, ID, InputObject, Object, OutputType, Positioned, Result,
-    ServerResult, SimpleObject, Value,
-};
+use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde_json::json;
 
+use super::answers::{Integration, SyncRun, SyncRuns};
 use super::errors::{self, Code};
-use super::query::run_list;
-use super::read;
+use super::life;
 use super::words::{KomboEndpoint, SyncMode};
 use crate::auth::{Scope, Viewer};
+use crate::db::Connection;
 use crate::integrations;
 use crate::models::{self, Endpoint, Mode};
 use crate::queue::{self, Enqueued, Request, Trigger};
@@ -45,6 +40,17 @@ struct TriggerResyncPayload {
     coalesced: bool,
 }
 
+/// What Kombo answered to `requestKomboSync`.
+#[derive(SimpleObject)]
+struct RequestKomboSyncPayload {
+    /// Whether a sync was waiting or running at Kombo already; `syncId` is that one.
+    already_queued: bool,
+    /// Kombo's id of the sync.
+    sync_id: String,
+    /// How far it goes; may differ from what was asked for.
+    mode: SyncMode,
+}
+
 /// Mutations; all need a token with the admin scope.
 #[Object(name = "Mutation")]
 impl MutationRoot {
@@ -54,20 +60,9 @@ impl MutationRoot {
         ctx: &Context<'_>,
         #[graphql(desc = "What to fetch.")] input: TriggerResyncInput,
     ) -> Result<TriggerResyncPayload> {
-        let viewer = ctx.data::<Viewer>()?;
-        if viewer.scope != Scope::Admin {
-            return Err(errors::error(
-                Code::Forbidden,
-                "this needs a token with the admin scope",
-            ));
-        }
-        let engine = ctx.data::<Engine>()?;
+        let (viewer, engine) = admin(ctx)?;
         let now = (engine.clock)();
-        let mut connection = engine
-            .pool
-            .get()
-            .await
-            .map_err(|error| errors::internal(&error.into()))?;
+        let mut connection = connection(engine).await?;
         let integrations = integrations_for(&mut connection, viewer, &input).await?;
         let endpoints = endpoints_for(input.endpoints.as_deref());
         let mode = input.mode.map_or(Mode::Full, Mode::from);
@@ -83,6 +78,106 @@ impl MutationRoot {
             runs: SyncRuns(enqueued.into_iter().map(|run| run.run_id).collect()),
         })
     }
+
+    /// Cancels a sync run that waits or works; what it has stored stays, and the watermark stays where it was. The
+    /// schedule leaves the endpoint alone for one catch-up interval and then fetches what was missed; webhooks and
+    /// `triggerResync` do not wait.
+    async fn cancel_sync_run(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The run's opaque id.")] id: ID,
+    ) -> Result<SyncRun> {
+        let (viewer, engine) = admin(ctx)?;
+        life::cancel(engine, viewer, &id).await.map(SyncRun)
+    }
+
+    /// Removes the rows that the removal guard held back in a run: at most those that `heldBackRemovals` shows,
+    /// and none that Kombo has shown again since.
+    async fn approve_removals(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The run's opaque id.")] run_id: ID,
+    ) -> Result<SyncRun> {
+        let (viewer, engine) = admin(ctx)?;
+        life::approve_removals(engine, viewer, &run_id)
+            .await
+            .map(SyncRun)
+    }
+
+    /// Mirrors an integration from now on; queues what was never fetched. One that lives is left as it is, and
+    /// one that was deleted is taken up again and fetched in full.
+    async fn register_integration(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Kombo's integration id.")] kombo_id: ID,
+    ) -> Result<Integration> {
+        let (viewer, engine) = admin(ctx)?;
+        life::register(engine, viewer, &kombo_id).await?;
+        Ok(Integration(kombo_id.0))
+    }
+
+    /// Leaves an integration alone: nothing is fetched, and a run that is working goes back to the queue with what
+    /// it has. Webhooks are still accepted, and what they ask for waits.
+    async fn pause_integration(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Kombo's integration id.")] kombo_id: ID,
+    ) -> Result<Integration> {
+        let (viewer, engine) = admin(ctx)?;
+        life::pause(engine, viewer, &kombo_id).await?;
+        Ok(Integration(kombo_id.0))
+    }
+
+    /// Takes a paused integration up again, each run where it stopped.
+    async fn resume_integration(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Kombo's integration id.")] kombo_id: ID,
+    ) -> Result<Integration> {
+        let (viewer, engine) = admin(ctx)?;
+        life::resume(engine, viewer, &kombo_id).await?;
+        Ok(Integration(kombo_id.0))
+    }
+
+    /// Asks Kombo itself to pull from the learning system again (`POST /force-sync`); the data arrives later, by
+    /// webhook. Meant for a person who waits, not for schedules.
+    async fn request_kombo_sync(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The integration's Kombo id.")] integration_kombo_id: ID,
+        #[graphql(
+            desc = "How far Kombo's sync goes; only FULL finds deletions.",
+            default_with = "SyncMode::Full"
+        )]
+        mode: SyncMode,
+    ) -> Result<RequestKomboSyncPayload> {
+        let (viewer, engine) = admin(ctx)?;
+        let sync =
+            life::request_kombo_sync(engine, viewer, &integration_kombo_id, mode.into()).await?;
+        Ok(RequestKomboSyncPayload {
+            already_queued: sync.already_queued,
+            sync_id: sync.sync_id,
+            mode: Mode::from_text(&sync.mode).into(),
+        })
+    }
+}
+
+/// Who asks, if they may change something, and what it is done with.
+fn admin<'c>(ctx: &Context<'c>) -> Result<(&'c Viewer, &'c Engine)> {
+    let viewer = ctx.data::<Viewer>()?;
+    if viewer.scope != Scope::Admin {
+        return Err(errors::error(
+            Code::Forbidden,
+            "this needs a token with the admin scope",
+        ));
+    }
+    Ok((viewer, ctx.data::<Engine>()?))
+}
+
+/// A connection to the mirror.
+pub(super) async fn connection(engine: &Engine) -> Result<Connection> {
+    let connection = engine.pool.get().await;
+    connection.map_err(|error| errors::internal(&error.into()))
 }
 
 /// The named integration, or every live one that the viewer may see.
@@ -140,38 +235,4 @@ async fn enqueue_all(
         }
     }
     Ok(enqueued)
-}
-
-/// Runs by their ids, read like any other object.
-struct SyncRuns(Vec<i64>);
-
-impl OutputType for SyncRuns {
-    fn type_name() -> Cow<'static, str> {
-        Cow::Borrowed("[SyncRun!]")
-    }
-
-    fn create_type_info(_registry: &mut Registry) -> String {
-        Self::qualified_type_name()
-    }
-
-    async fn resolve(
-        &self,
-        ctx: &ContextSelectionSet<'_>,
-        field: &Positioned<async_graphql::parser::types::Field>,
-    ) -> ServerResult<Value> {
-        let query = ctx.with_field(field);
-        let statement = {
-            let viewer = query
-                .data::<Viewer>()
-                .map_err(|error| error.into_server_error(field.pos))?;
-            run_list(
-                &query,
-                viewer,
-                read::now(&query),
-                &self.0,
-                &[&ctx.item.node],
-            )?
-        };
-        read::answer(&query, statement).await
-    }
 }

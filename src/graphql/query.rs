@@ -229,27 +229,8 @@ fn sync_runs<'q>(
     ))
 }
 
-/// The statement that shows some runs as a list, in the order of their ids: what mutations answer with.
-pub(super) fn run_list<'q>(
-    query: &'q Query<'q>,
-    viewer: &'q Viewer,
-    now: DateTime<Utc>,
-    ids: &[i64],
-    sets: &[&'q async_graphql::parser::types::SelectionSet],
-) -> ServerResult<crate::db::Statement> {
-    let mut plan = Plan::new(query, viewer, now);
-    let alias = plan.alias();
-    let json = plan.object(Target::Plain(&SYNC_RUN), &alias, sets)?;
-    let ids = bigints(ids);
-    plan.statement.push(&format!(
-        "SELECT coalesce(json_agg({json} ORDER BY {alias}.id), '[]'::json)::text AS answer \
-         FROM sync_runs {alias} WHERE {alias}.id IN ({ids})"
-    ));
-    Ok(plan.statement)
-}
-
 /// Numbers are written into the text: no text of a request can hide in them.
-fn bigints(ids: &[i64]) -> String {
+pub(super) fn bigints(ids: &[i64]) -> String {
     let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
     if ids.is_empty() {
         "NULL".to_owned()
@@ -258,7 +239,7 @@ fn bigints(ids: &[i64]) -> String {
     }
 }
 
-fn sync_run_id(id: &str) -> Option<i64> {
+pub(super) fn sync_run_id(id: &str) -> Option<i64> {
     let parts = ids::read_node_id(id, 1)?;
     (parts[0] == SYNC_RUN.name).then(|| parts[1].parse().ok())?
 }

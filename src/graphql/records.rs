@@ -43,6 +43,10 @@ const fn records(
     field(name, ty, description, Kind::Connection(link))
 }
 
+/// By index, so that no webhook has to write it anywhere else.
+const LAST_WEBHOOK: &str =
+    "(SELECT max(e.received_at) FROM webhook_events e WHERE e.integration_id = {t}.id)";
+
 /// The GraphQL type `Integration`.
 pub(super) static INTEGRATION: Shape = Shape {
     name: "Integration",
@@ -103,6 +107,42 @@ pub(super) static INTEGRATION: Shape = Shape {
             "DateTime",
             "When the mirror learnt that Kombo deleted it.",
             Kind::Time("deleted_at"),
+        ),
+        field(
+            "purgedAt",
+            "DateTime",
+            "When the mirror removed all that it had of the deleted integration.",
+            Kind::Time("purged_at"),
+        ),
+        field(
+            "lastWebhookAt",
+            "DateTime",
+            "When the last valid webhook that names the integration was received, by the mirror's clock.",
+            Kind::TimeSql(LAST_WEBHOOK),
+        ),
+        field(
+            "lastKomboSyncAt",
+            "DateTime",
+            "When Kombo's own newest sync with the learning system ended, by Kombo's `sync-finished` webhook; null before the first.",
+            Kind::Time("last_kombo_sync_at"),
+        ),
+        field(
+            "lastKomboSyncState",
+            "String",
+            "Kombo's word for how that sync ended, for instance `SUCCEEDED` or `PARTIALLY_FAILED`; an open set.",
+            Kind::Column("last_kombo_sync_state"),
+        ),
+        field(
+            "dataExpiredAt",
+            "DateTime",
+            "Since when Kombo calls its data outdated (`data_expired_at`); null while it is good.",
+            Kind::Time("data_expired_at"),
+        ),
+        field(
+            "unavailableModels",
+            "[String!]!",
+            "Kombo's names of the models that the connector lacks or that are switched off, for instance `lms_skills`; an open set.",
+            Kind::Column("unavailable_models"),
         ),
         field(
             "syncStatus",

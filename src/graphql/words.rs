@@ -23,6 +23,15 @@ impl From<SyncMode> for Mode {
     }
 }
 
+impl From<Mode> for SyncMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Delta => Self::Delta,
+            Mode::Full => Self::Full,
+        }
+    }
+}
+
 /// A list endpoint of Kombo's LMS API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum KomboEndpoint {
@@ -103,7 +112,10 @@ pub(super) static SYNC_TRIGGER: EnumType = EnumType {
             "WEBHOOK",
             "A `data-changed` webhook named a model of the endpoint.",
         ),
-        ("SCHEDULE", "The periodic full fetch was due."),
+        (
+            "SCHEDULE",
+            "The periodic full fetch was due, or the integration came back, or its data at Kombo is good again.",
+        ),
         (
             "CATCH_UP",
             "A periodic delta that looks for what no webhook announced, or for records known only in part.",
@@ -120,7 +132,7 @@ pub(super) static SYNC_RUN_STATUS: EnumType = EnumType {
         ("QUEUED", "Waiting for a worker."),
         (
             "RUNNING",
-            "Begun; also while it waits for Kombo, then `error` says why.",
+            "Begun; also while it waits for Kombo, then `error` says why, and while its integration is paused.",
         ),
         (
             "SUCCEEDED",
@@ -130,7 +142,10 @@ pub(super) static SYNC_RUN_STATUS: EnumType = EnumType {
             "FAILED",
             "Given up; `error` says why, and the watermark is where it was.",
         ),
-        ("CANCELLED", "Taken out of the queue."),
+        (
+            "CANCELLED",
+            "Taken out of the queue, by `cancelSyncRun` or because the integration was deleted.",
+        ),
     ],
     is_kombos: false,
 };

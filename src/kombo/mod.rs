@@ -7,24 +7,23 @@ mod answer;
 pub mod budget;
 mod error;
 mod headers;
+mod integration;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 
 pub use answer::Page;
 pub use error::{Error, Remedy};
 pub use headers::Times;
+pub use integration::ForcedSync;
 
 use crate::clock::Clock;
 use crate::config::KomboSettings;
-use crate::integrations::Details;
 use budget::{Budget, Lane, Told};
 
 /// The largest page Kombo gives (API reference: 1 to 250). Reads come from its own database, so few large
@@ -143,25 +142,6 @@ impl Client {
         })
     }
 
-    /// Asks for an integration's state (`GET /integrations/{id}`).
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn integration(&self, id: &str, clock: &Clock) -> Result<Details, Error> {
-        // ids contain a colon
-        let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
-        let url = format!("{}/integrations/{id}", self.settings.api_url);
-        let asked = Asked {
-            url: &url,
-            query: &[],
-            integration_id: None,
-            lane: Lane::Manual,
-            clock,
-        };
-        let (details, _) = self.get(asked, read_details).await?;
-        Ok(details)
-    }
-
     async fn get<T>(
         &self,
         asked: Asked<'_>,
@@ -189,13 +169,20 @@ impl Client {
     }
 
     async fn get_once(&self, asked: &Asked<'_>) -> Result<Answer, Error> {
+        let request = self.http.get(asked.url).query(asked.query);
+        self.send(request, asked).await
+    }
+
+    /// Sends one request within the rate budget; every answer but 200 is an error.
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        asked: &Asked<'_>,
+    ) -> Result<Answer, Error> {
         self.wait_for_budget(asked).await?;
         let asked_at = (asked.clock)();
         let started = Instant::now();
-        let mut request = self
-            .http
-            .get(asked.url)
-            .query(asked.query)
+        let mut request = request
             .bearer_auth(self.settings.api_key.expose_secret())
             .header("accept", "application/json");
         if let Some(id) = asked.integration_id {
@@ -297,56 +284,6 @@ fn network(error: &reqwest::Error) -> Error {
 fn jittered(tries: u32) -> Duration {
     let longest = FIRST_PAUSE * 2_u32.saturating_pow(tries.min(8));
     longest.mul_f64(fastrand::f64())
-}
-
-fn read_details(body: &[u8]) -> Result<Details, Error> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        data: Data,
-    }
-    #[derive(Deserialize)]
-    struct Data {
-        #[serde(default)]
-        tool: Option<Tool>,
-        #[serde(default)]
-        category: Option<String>,
-        #[serde(default)]
-        status: Option<String>,
-        #[serde(default)]
-        setup_status: Option<String>,
-        #[serde(default)]
-        end_user: Option<EndUser>,
-    }
-    #[derive(Deserialize)]
-    struct Tool {
-        id: String,
-    }
-    #[derive(Deserialize)]
-    struct EndUser {
-        #[serde(default)]
-        organization_name: Option<String>,
-        #[serde(default)]
-        origin_id: Option<String>,
-    }
-    let envelope: Envelope = serde_json::from_slice(body).map_err(|_| {
-        Error::unusable(
-            "MIRROR.UNREADABLE_ANSWER",
-            "kombo's answer does not describe an integration",
-        )
-    })?;
-    let data = envelope.data;
-    let (organization_name, origin_id) = data
-        .end_user
-        .map(|end_user| (end_user.organization_name, end_user.origin_id))
-        .unwrap_or_default();
-    Ok(Details {
-        tool: data.tool.map(|tool| tool.id),
-        category: data.category,
-        organization_name,
-        origin_id,
-        state: data.status,
-        setup_status: data.setup_status,
-    })
 }
 
 #[cfg(test)]

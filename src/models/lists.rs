@@ -26,6 +26,13 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// No absence is believed, whatever lists no longer name waits for an approval.
+    pub const NOTHING: Self = Self {
+        rows: 0,
+        percent: 0,
+        used: 0,
+    };
+
     /// Whether so much absence is believed. Of an enumeration that showed nothing at all it is not, however
     /// few rows there are, unless the setting says that everything may go.
     #[must_use]

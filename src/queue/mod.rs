@@ -8,6 +8,7 @@
 //! webhook that arrives meanwhile still needs its own waiting run. Taking over a dead worker's run and
 //! continuing a postponed one are then the same step.
 
+mod orders;
 mod work;
 
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
-use diesel::{ExpressionMethods as _, QueryDsl as _, TextExpressionMethods as _};
+use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::Value;
 
@@ -75,6 +76,7 @@ pub mod schema {
 }
 use schema::sync_runs;
 
+pub use orders::{Cancelled, cancel, cancel_open, integration_of, put_back, wake};
 pub use work::{
     Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
     postpone, release, restart, succeed,
@@ -306,57 +308,6 @@ pub async fn claim(
         Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Gives those of an integration's postponed runs another try at once that wait for the integration itself
-/// (its set-up): Kombo has just told us that something moved. What waits for a rate limit or after a fault
-/// waits on.
-///
-/// # Errors
-/// Whatever Postgres says.
-pub async fn wake(
-    connection: &mut AsyncPgConnection,
-    integration_id: &str,
-    now: DateTime<Utc>,
-) -> QueryResult<usize> {
-    let woken = diesel::update(
-        sync_runs::table
-            .filter(sync_runs::integration_id.eq(integration_id))
-            .filter(sync_runs::status.eq("RUNNING"))
-            .filter(sync_runs::lease_until.is_null())
-            .filter(sync_runs::error_code.like("INTEGRATION.%"))
-            .filter(sync_runs::available_at.gt(now)),
-    )
-    .set(sync_runs::available_at.eq(now))
-    .execute(connection)
-    .await?;
-    if woken > 0 {
-        notify(connection).await?;
-    }
-    Ok(woken)
-}
-
-/// Takes an integration's open runs out of the queue.
-///
-/// # Errors
-/// Whatever Postgres says.
-pub async fn cancel_open(
-    connection: &mut AsyncPgConnection,
-    integration_id: &str,
-    now: DateTime<Utc>,
-) -> QueryResult<usize> {
-    diesel::update(
-        sync_runs::table
-            .filter(sync_runs::integration_id.eq(integration_id))
-            .filter(sync_runs::status.eq_any(["QUEUED", "RUNNING"])),
-    )
-    .set((
-        sync_runs::status.eq("CANCELLED"),
-        sync_runs::finished_at.eq(Some(now)),
-        sync_runs::lease_until.eq(None::<DateTime<Utc>>),
-    ))
-    .execute(connection)
-    .await
 }
 
 /// How many runs could be claimed now.

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::result::QueryResult;
-use diesel::sql_types::{Nullable, Text};
+use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -23,7 +24,7 @@ pub enum Beat {
     Kept,
     /// The run has come to its end in our own hands: the beat waited for the last page's transaction.
     Ended,
-    /// The run is no longer ours: taken over, or cancelled.
+    /// The run is no longer ours: taken over, put back because of a pause, or cancelled.
     Lost,
 }
 
@@ -37,7 +38,7 @@ pub async fn heartbeat(
     lease: Duration,
     now: DateTime<Utc>,
 ) -> QueryResult<Beat> {
-    let changed = diesel::update(ours(run))
+    let changed = diesel::update(ours(run).filter(sql::<Bool>(MAY_BE_FETCHED)))
         .set(sync_runs::lease_until.eq(now + lease))
         .execute(connection)
         .await?;
@@ -53,6 +54,11 @@ pub async fn heartbeat(
         .await?;
     Ok(if ended > 0 { Beat::Ended } else { Beat::Lost })
 }
+
+/// A pause or deletion takes the runs out of their workers' hands; this is for the run that was claimed at that
+/// very moment, before the claim could know.
+const MAY_BE_FETCHED: &str = "NOT EXISTS (SELECT FROM integrations i WHERE i.id = sync_runs.integration_id \
+     AND (i.paused OR i.deleted_at IS NOT NULL))";
 
 type Ours<'a> = diesel::dsl::Filter<
     sync_runs::table,
@@ -99,13 +105,15 @@ pub struct Progress {
     pub missed_announcements: i64,
 }
 
-/// Opens a page's transaction: takes the run's row and proves that the lease is still ours. Every other
-/// write of the transaction comes after it, so a worker that lost its lease changes nothing.
+/// Opens a page's transaction: takes the run's row and proves that the lease is still ours and that the
+/// integration may still be fetched. Every other write of the transaction comes after it, so a worker that lost
+/// its lease changes nothing.
 ///
 /// # Errors
 /// Whatever Postgres says.
 pub async fn hold(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<bool> {
     let held: Vec<i64> = ours(run)
+        .filter(sql::<Bool>(MAY_BE_FETCHED))
         .select(sync_runs::id)
         .for_update()
         .load(connection)
@@ -122,7 +130,6 @@ pub async fn checkpoint(
     run: &Run,
     progress: &Progress,
 ) -> QueryResult<()> {
-    use diesel::dsl::sql;
     diesel::update(ours(run))
         .set((
             sync_runs::watermark.eq(progress.watermark),

@@ -146,6 +146,14 @@ impl Answer {
         )
     }
 
+    pub(super) fn model_disabled() -> Answer {
+        Answer::error(
+            400,
+            "INTEGRATION.MODEL_DISABLED",
+            "This model is switched off.",
+        )
+    }
+
     /// The HTTP response, dated by the movable clock.
     pub(super) fn into_response(self, now: DateTime<Utc>, budget: RateBudget) -> Response {
         let body = match self.body {

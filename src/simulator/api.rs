@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, RateBudget};
 use super::faults::{self, FaultKind, Target};
-use super::integration::{Integration, QaStatus, RunningSync, SetupStatus, Status};
+use super::integration::{Integration, ModelSwitch, QaStatus, RunningSync, SetupStatus, Status};
 use super::liars::Border;
 use super::listing;
 use super::query::{self, ListQuery};
@@ -142,6 +142,9 @@ fn readable(integration: &Integration, endpoint: Endpoint) -> Result<(), Answer>
     if !integration.connector.has_model(endpoint.model()) {
         return Err(Answer::model_not_available());
     }
+    if !integration.is_on(endpoint.model()) {
+        return Err(Answer::model_disabled());
+    }
     Ok(())
 }
 
@@ -266,7 +269,13 @@ fn integration_details(state: &State, path: &str) -> Answer {
 }
 
 fn read_model(integration: &Integration, model: Model) -> Value {
-    let available = integration.connector.has_model(model);
+    let supported = integration.connector.has_model(model);
+    let switch = integration.switch(model);
+    let available = supported && switch == ModelSwitch::On;
+    let setting = match switch {
+        ModelSwitch::Disabled => "DISABLED",
+        _ => "ENABLED",
+    };
     let coverage = |available| {
         if available {
             "SUPPORTED"
@@ -288,9 +297,9 @@ fn read_model(integration: &Integration, model: Model) -> Value {
         "id": model.name(),
         "label": model.table().replace('_', " "),
         "is_available": available,
-        "coverage_status": coverage(available),
-        "scope_config_setting": "ENABLED",
-        "opted_out_by_customer": false,
+        "coverage_status": coverage(supported),
+        "scope_config_setting": setting,
+        "opted_out_by_customer": switch == ModelSwitch::OptedOut,
         "fields": fields.collect::<Vec<_>>(),
     })
 }

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::faults::Fault;
 use super::webhooks::Mischief;
-use super::{Change, NestedUpdates, RequestLog, Simulator};
+use super::{Change, ModelSwitch, NestedUpdates, RequestLog, Simulator};
 
 /// All control routes. Orders are JSON and need `Content-Type: application/json`; those that answer
-/// nothing answer 204.
+/// nothing answer 204, and 404 where they name what does not exist.
 ///
 /// | route | body | answer |
 /// | --- | --- | --- |
@@ -30,6 +30,8 @@ use super::{Change, NestedUpdates, RequestLog, Simulator};
 /// | `DELETE /simulator/faults` | | |
 /// | `POST /simulator/mischief` | a [`Mischief`], such as `{"duplicate": 0.1}` | |
 /// | `POST /simulator/flush-webhooks` | | |
+/// | `POST /simulator/data-expired` | `{"integration_id": "…", "expired": true}` | |
+/// | `POST /simulator/models` | `{"integration_id": "…", "model": "lms_skills", "switch": "disabled"}`, or `opted_out`, `on` | |
 /// | `GET /simulator/requests` | | the requests |
 /// | `POST /simulator/nested-updates` | `{"nested_updates": "loose"}` | |
 pub(super) fn routes() -> Router<Simulator> {
@@ -44,6 +46,8 @@ pub(super) fn routes() -> Router<Simulator> {
         .route("/simulator/faults", post(inject).delete(clear_faults))
         .route("/simulator/mischief", post(set_mischief))
         .route("/simulator/flush-webhooks", post(flush))
+        .route("/simulator/data-expired", post(set_data_expired))
+        .route("/simulator/models", post(set_model))
         .route("/simulator/requests", get(requests))
         .route("/simulator/nested-updates", post(set_nested_updates))
 }
@@ -119,6 +123,41 @@ async fn set_mischief(
 async fn flush(Handle(simulator): Handle<Simulator>) -> StatusCode {
     simulator.flush_webhooks().await;
     StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+struct Expired {
+    integration_id: String,
+    expired: bool,
+}
+
+async fn set_data_expired(
+    Handle(simulator): Handle<Simulator>,
+    Json(order): Json<Expired>,
+) -> StatusCode {
+    found(simulator.set_data_expired(&order.integration_id, order.expired))
+}
+
+#[derive(Deserialize)]
+struct Switched {
+    integration_id: String,
+    model: String,
+    switch: ModelSwitch,
+}
+
+async fn set_model(
+    Handle(simulator): Handle<Simulator>,
+    Json(order): Json<Switched>,
+) -> StatusCode {
+    found(simulator.set_model(&order.integration_id, &order.model, order.switch))
+}
+
+fn found(found: bool) -> StatusCode {
+    if found {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::NOT_FOUND
+    }
 }
 
 async fn requests(Handle(simulator): Handle<Simulator>) -> Json<Vec<RequestLog>> {

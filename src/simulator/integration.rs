@@ -79,6 +79,18 @@ impl IntegrationState {
     };
 }
 
+/// Whether Kombo reads and shows a model of an integration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSwitch {
+    /// As the connector has it.
+    On,
+    /// Switched off in the scope config.
+    Disabled,
+    /// The customer opted out of it.
+    OptedOut,
+}
+
 /// A sync that somebody asked for and that is not finished yet.
 pub(super) struct RunningSync {
     pub(super) id: String,
@@ -104,6 +116,8 @@ pub(super) struct Integration {
     pub(super) state: IntegrationState,
     pub(super) deleted: bool,
     pub(super) data_expired: i64,
+    /// Models that are not [`ModelSwitch::On`].
+    pub(super) switches: HashMap<Model, ModelSwitch>,
     pub(super) users: Table<User>,
     pub(super) courses: Table<Course>,
     pub(super) revisions: Table<Revision>,
@@ -136,6 +150,7 @@ impl Integration {
             state: IntegrationState::READY,
             deleted: false,
             data_expired: 0,
+            switches: HashMap::new(),
             users: Table::default(),
             courses: Table::default(),
             revisions: Table::default(),
@@ -148,6 +163,15 @@ impl Integration {
             disguises: HashMap::new(),
             running_sync: None,
         }
+    }
+
+    pub(super) fn switch(&self, model: Model) -> ModelSwitch {
+        let switch = self.switches.get(&model).copied();
+        switch.unwrap_or(ModelSwitch::On)
+    }
+
+    pub(super) fn is_on(&self, model: Model) -> bool {
+        self.switch(model) == ModelSwitch::On
     }
 
     /// The Kombo id of the row that the remote system calls `key`.

@@ -51,7 +51,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 pub use faults::{Fault, FaultKind};
-pub use integration::{IntegrationState, QaStatus, SetupStatus, Status};
+pub use integration::{IntegrationState, ModelSwitch, QaStatus, SetupStatus, Status};
 pub use liars::{Border, Paging};
 pub use rows::Endpoint;
 pub use truth::Truth;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::integration::Integration;
+use super::rows::Model;
 use super::state::State;
 use super::{
-    After14Days, Change, Fault, IntegrationState, Mischief, NestedUpdates, RequestLog, Simulator,
-    WebhookLog, WebhookTarget,
+    After14Days, Change, Fault, IntegrationState, Mischief, ModelSwitch, NestedUpdates, RequestLog,
+    Simulator, WebhookLog, WebhookTarget,
 };
 
 /// How long a flush waits for the receiver.
@@ -150,6 +151,18 @@ impl Simulator {
     pub fn set_data_expired(&self, integration_id: &str, expired: bool) -> bool {
         let set = |integration: &mut Integration, now| {
             integration.data_expired = if expired { now } else { 0 };
+        };
+        self.with(|state, now| state.edit(integration_id, now, set).is_some())
+    }
+
+    /// Switches a model of an integration on or off, by Kombo's name: the details say so, its own endpoint
+    /// refuses, and other endpoints no longer show its rows. Kombo announces nothing. False for unknown names.
+    pub fn set_model(&self, integration_id: &str, model: &str, switch: ModelSwitch) -> bool {
+        let Some(model) = Model::named(model) else {
+            return false;
+        };
+        let set = |integration: &mut Integration, _| {
+            integration.switches.insert(model, switch);
         };
         self.with(|state, now| state.edit(integration_id, now, set).is_some())
     }

@@ -108,6 +108,7 @@ impl Renderer<'_> {
         let body = &row.body;
         let provider = body
             .provider
+            .filter(|_| self.integration.is_on(Model::Providers))
             .map(|provider| self.integration.providers.get(provider).id);
         let mut columns = members([
             ("id", id(&row.id)),
@@ -161,6 +162,7 @@ impl Renderer<'_> {
             .integration
             .connector
             .has_field(Model::Courses, "provider_id");
+        let shown = shown && self.integration.is_on(Model::Providers);
         row.body.provider.filter(|_| shown && Self::is_whole(row))
     }
 
@@ -210,8 +212,9 @@ impl Renderer<'_> {
     /// Live assignments of a revision, as numbers.
     pub(super) fn assignments_of(&self, revision: u32) -> impl Iterator<Item = u32> + '_ {
         let row = self.integration.revisions.get(revision);
+        let shown = self.integration.is_on(Model::Assignments);
         let live = move |number: &u32| {
-            Self::is_whole(row) && self.integration.assignments.is_live(*number)
+            shown && Self::is_whole(row) && self.integration.assignments.is_live(*number)
         };
         row.body.assignments.iter().copied().filter(live)
     }
@@ -223,9 +226,10 @@ impl Renderer<'_> {
         include_deleted: bool,
     ) -> impl Iterator<Item = u32> + '_ {
         let revisions = &self.integration.courses.get(course).body.revisions;
+        let shown = self.integration.is_on(Model::Revisions);
         revisions.iter().copied().filter(move |number| {
             let row = self.integration.revisions.get(*number);
-            !self.is_gone(row) && (include_deleted || row.deleted == 0)
+            shown && !self.is_gone(row) && (include_deleted || row.deleted == 0)
         })
     }
 

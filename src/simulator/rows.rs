@@ -41,6 +41,10 @@ impl Model {
         }
     }
 
+    pub(super) fn named(name: &str) -> Option<Model> {
+        Model::ALL.into_iter().find(|model| model.name() == name)
+    }
+
     /// The key in [`Truth`](super::Truth).
     pub(super) fn table(self) -> &'static str {
         match self {

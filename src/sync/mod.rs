@@ -20,16 +20,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
+use serde_json::json;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::config::SyncSettings;
 use crate::db::Pool;
-use crate::integrations;
+use crate::integrations::{self, Description};
 use crate::kombo::budget::Lane;
 use crate::kombo::{Client, Error as KomboError, Remedy};
 use crate::models::{self, Mode};
-use crate::queue::{self, Appetite, Beat, Failure, Run};
+use crate::queue::{self, Appetite, Beat, Failure, Request, Run, Trigger};
 pub use states::EndpointState;
 
 /// How often an integration's details are asked for when nothing else happens.
@@ -61,7 +62,7 @@ pub enum Ending {
     Postponed,
     /// Given up, visible in the sync status.
     Failed,
-    /// Another worker has it now.
+    /// Another worker has it now, or nobody: it was cancelled, or its integration paused.
     LeaseLost,
     /// This process ends; any worker may go on at the checkpoint.
     HandedBack,
@@ -301,10 +302,11 @@ impl Engine {
             integrations::take_due_for_details(&mut connection, DETAILS_INTERVAL, now).await?
         };
         for id in &due {
+            let asked_at = (self.clock)();
             match self.kombo.integration(id, &self.clock).await {
-                Ok(details) => {
-                    let mut connection = self.pool.get().await?;
-                    integrations::note(&mut connection, id, &details).await?;
+                Ok(mut description) => {
+                    description.details.state_as_of.get_or_insert(asked_at);
+                    self.note_description(id, &description).await?;
                 }
                 Err(error) => {
                     tracing::warn!(
@@ -316,6 +318,34 @@ impl Engine {
             }
         }
         Ok(due.len())
+    }
+
+    /// Keeps what Kombo says of an integration. Where its data had been outdated and is good again, everything
+    /// is fetched, because it is not documented that Kombo announces what changed meanwhile.
+    async fn note_description(&self, id: &str, description: &Description) -> anyhow::Result<()> {
+        let now = (self.clock)();
+        let mut connection = self.pool.get().await?;
+        let is_good_again = connection
+            .transaction(async |connection| {
+                let is_good_again = integrations::describe(connection, id, description).await?;
+                for endpoint in models::ALL.iter().filter(|_| is_good_again) {
+                    let request = Request {
+                        integration_id: id,
+                        endpoint,
+                        mode: Mode::Full,
+                        trigger: Trigger::Schedule,
+                        reason: json!({ "dataExpiredUntil": now }),
+                        requested_by: None,
+                    };
+                    queue::enqueue(connection, &request, now).await?;
+                }
+                Ok::<_, DieselError>(is_good_again)
+            })
+            .await?;
+        if is_good_again {
+            self.doorbell.notify_one();
+        }
+        Ok(())
     }
 }
 

@@ -35,6 +35,18 @@ pub fn runs_for<S: AsRef<str>>(models: &[S]) -> Vec<(&'static Endpoint, Mode)> {
         .collect()
 }
 
+/// The fetches that are right whatever changed.
+#[must_use]
+pub fn runs_for_anything() -> Vec<(&'static Endpoint, Mode)> {
+    models::ALL
+        .iter()
+        .map(|endpoint| {
+            let modes = endpoint.webhook_models.iter().map(|(_, mode)| *mode);
+            (*endpoint, modes.max().unwrap_or(Mode::Full))
+        })
+        .collect()
+}
+
 fn mode_for(endpoint: &Endpoint, model: &str) -> Option<Mode> {
     endpoint
         .webhook_models
@@ -83,6 +95,22 @@ mod tests {
     #[test]
     fn an_unknown_lms_model_queues_every_endpoint() {
         assert_eq!(plan(&["lms_badges"]).len(), models::ALL.len());
+    }
+
+    // F58: what cannot be read may have named any model.
+    #[test]
+    fn whatever_changed_is_brought_home() {
+        let all = runs_for_anything();
+        assert_eq!(all.len(), models::ALL.len());
+        for endpoint in models::ALL {
+            for (model, mode) in endpoint.webhook_models {
+                let planned = all.iter().find(|(known, _)| known.name == endpoint.name);
+                assert!(
+                    planned.is_some_and(|(_, planned)| planned >= mode),
+                    "{model}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use diesel::result::Error as DieselError;
 use super::removals;
 use super::states::{self, EndpointState};
 use super::{Engine, endpoint_of, lane_of};
+use crate::integrations;
 use crate::kombo::{Error as KomboError, Fetched, PageRequest, Remedy};
 use crate::models::{Endpoint, Mode};
 use crate::queue::{self, Failure, Run};
@@ -74,6 +75,8 @@ pub(super) struct Enumeration<'a> {
     pub(super) expected_records: Option<i64>,
     /// The endpoint before the run.
     pub(super) state: EndpointState,
+    /// False while the integration or the model is switched off at Kombo (F42).
+    pub(super) absence_counts: bool,
 }
 
 /// A run whose last page is stored.
@@ -151,9 +154,12 @@ impl<'a> Enumeration<'a> {
             ),
             _ => None,
         };
+        let absence_counts =
+            integrations::absence_counts(&mut connection, &run.integration_id, endpoint).await?;
         Ok(Self {
             engine,
             run,
+            absence_counts,
             endpoint,
             mode,
             updated_after,

@@ -217,10 +217,14 @@ impl Enumeration<'_> {
             now,
             unannounced_before: self.unannounced_before(),
             is_announced: self.run.is_announced,
-            allowance: Allowance {
-                rows: settings.removal_guard_rows,
-                percent: settings.removal_guard_percent,
-                used: unlisted,
+            allowance: if self.absence_counts {
+                Allowance {
+                    rows: settings.removal_guard_rows,
+                    percent: settings.removal_guard_percent,
+                    used: unlisted,
+                }
+            } else {
+                Allowance::NOTHING
             },
         }
     }
@@ -314,8 +318,10 @@ impl Enumeration<'_> {
             }
             let writer = self.writer(totals.unlisted, now);
             parked::forget_absent(connection, self.run).await?;
-            held::forget_superseded(connection, self.run, self.endpoint).await?;
-            removals::remove_absent(connection, self, &writer, &totals).await?;
+            if self.absence_counts {
+                held::forget_superseded(connection, self.run, self.endpoint).await?;
+                removals::remove_absent(connection, self, &writer, &totals).await?;
+            }
             removals::forget_seen(connection, self.run.id).await?;
         }
         let held_back = held::count(connection, self.run, self.endpoint).await?;

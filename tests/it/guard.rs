@@ -8,7 +8,7 @@ use kombo_mirror::sync::held;
 use serde_json::{Map, Value, json};
 
 use crate::support::TestApp;
-use crate::support::app::Setup;
+use crate::support::app::{ADMIN, Setup};
 use crate::support::look::text;
 
 impl TestApp {
@@ -158,6 +158,47 @@ async fn an_approval_removes_what_was_held_back() {
     assert_eq!(Some(app.count(told).await), removed);
     app.fetch("users", Mode::Full).await;
     app.assert_mirrors_the_truth().await;
+}
+
+// Rule 11: the same through the API, for admins; the rows are shown first.
+#[tokio::test(flavor = "multi_thread")]
+async fn held_back_rows_are_shown_and_approved_by_an_admin() {
+    let app = TestApp::loaded().await;
+    app.sixty_held_back().await;
+    let shown = app
+        .query(
+            "{ syncRuns(first: 1) { nodes { id removalsHeldBack heldBackRemovals(first: 1) { totalCount \
+             nodes { model komboId record { komboId ... on User { workEmail } } } } } } }",
+        )
+        .await["syncRuns"]["nodes"][0]
+        .take();
+    let held = shown["removalsHeldBack"].as_i64().expect("a number");
+    let listed = &shown["heldBackRemovals"];
+    assert_eq!(listed["totalCount"], held);
+    assert_eq!(listed["nodes"][0]["model"], "USER");
+    assert_eq!(
+        listed["nodes"][0]["record"]["komboId"],
+        listed["nodes"][0]["komboId"]
+    );
+    let approve = format!(
+        "mutation {{ approveRemovals(runId: {}) {{ removalsHeldBack recordsDeleted heldBackRemovals {{ totalCount }} }} }}",
+        shown["id"]
+    );
+    assert_eq!(app.refusal(&approve).await, "FORBIDDEN");
+    let answer = app.ask(ADMIN, &approve, Value::Null).await;
+    assert_eq!(
+        answer["data"]["approveRemovals"],
+        json!({ "removalsHeldBack": 0, "recordsDeleted": held, "heldBackRemovals": { "totalCount": 0 } })
+    );
+    let again = app.ask(ADMIN, &approve, Value::Null).await;
+    assert_eq!(again["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+    let fresh = app
+        .query("{ users { totalCount freshness { complete } } }")
+        .await;
+    assert_eq!(
+        fresh["users"],
+        json!({ "totalCount": 0, "freshness": { "complete": true } })
+    );
 }
 
 // Rule 11: at most those rows; what Kombo has shown since stays.

@@ -23,6 +23,12 @@ mod hostile;
 mod journey;
 /// Kombo keeps every promise, and is hard to follow.
 mod liars;
+/// What Kombo says of an integration when it is asked.
+mod life;
+/// What can be done to an integration's life and to single runs.
+mod mutations;
+/// What webhooks say of an integration beside changed data.
+mod news;
 // pages, cursors and their limits
 mod connections;
 // the migrated tables

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{IntegrationState, Options, QaStatus, SetupStatus, Status};
+use super::super::{IntegrationState, ModelSwitch, Options, QaStatus, SetupStatus, Status};
 use super::{Fixture, read, small};
 
 #[tokio::test]
@@ -131,6 +131,53 @@ async fn the_general_endpoints_answer_as_documented() {
         .get_as(&key, None, "/integrations/nobody", &[])
         .await;
     assert_eq!(reply.status, 404);
+}
+
+#[tokio::test]
+async fn the_details_say_which_models_are_off_and_that_the_data_is_outdated() {
+    let fixture = Fixture::start(small()).await;
+    let (simulator, id) = (&fixture.simulator, &fixture.integration_id);
+    let path = format!("/integrations/{}", id.replace(':', "%3A"));
+    let details = async || {
+        let reply = fixture.get_as(&fixture.key, None, &path, &[]).await;
+        reply.json()["data"].clone()
+    };
+    assert_eq!(details().await["data_expired_at"], Value::Null);
+    assert!(simulator.set_data_expired(id, true));
+    assert!(details().await["data_expired_at"].is_string());
+    assert!(simulator.set_model(id, "lms_skills", ModelSwitch::Disabled));
+    assert!(simulator.set_model(id, "lms_course_providers", ModelSwitch::OptedOut));
+    assert!(!simulator.set_model(id, "lms_badges", ModelSwitch::Disabled));
+    let models = details().await["read_models"].clone();
+    let model = |name: &str| {
+        let models = models.as_array().unwrap();
+        let model = models.iter().find(|model| model["id"] == name).unwrap();
+        [
+            "is_available",
+            "scope_config_setting",
+            "opted_out_by_customer",
+        ]
+        .map(|member| model[member].clone())
+    };
+    assert_eq!(
+        model("lms_users"),
+        [json!(true), json!("ENABLED"), json!(false)]
+    );
+    assert_eq!(
+        model("lms_skills"),
+        [json!(false), json!("DISABLED"), json!(false)]
+    );
+    assert_eq!(
+        model("lms_course_providers"),
+        [json!(false), json!("ENABLED"), json!(true)]
+    );
+    let refused = fixture.get("/lms/skills", &[]).await;
+    assert_eq!(refused.code(), "INTEGRATION.MODEL_DISABLED");
+    let courses = fixture.all("/lms/courses", &[]).await;
+    assert!(courses.iter().all(|course| course["provider"].is_null()));
+    assert!(simulator.set_model(id, "lms_course_providers", ModelSwitch::On));
+    let courses = fixture.all("/lms/courses", &[]).await;
+    assert!(courses.iter().any(|course| course["provider"].is_object()));
 }
 
 #[tokio::test]
@@ -270,6 +317,12 @@ async fn another_process_can_give_orders() {
             .status,
         204
     );
+    let expired = json!({ "integration_id": fixture.integration_id, "expired": true });
+    assert_eq!(post("/data-expired", expired).await.status, 204);
+    let off = json!({ "integration_id": fixture.integration_id, "model": "lms_skills", "switch": "opted_out" });
+    assert_eq!(post("/models", off).await.status, 204);
+    let unknown = json!({ "integration_id": "nobody", "model": "lms_skills", "switch": "on" });
+    assert_eq!(post("/models", unknown).await.status, 404);
     assert_eq!(post("/flush-webhooks", json!({})).await.status, 204);
     let truth = get(&format!("/truth/{}/users", fixture.integration_id))
         .await
