@@ -52,12 +52,16 @@ mod tls;
 // triggerResync, runs and health
 mod resync;
 // the published schema
+/// Postgres goes away and comes back.
+mod outage;
 /// The program itself: settings, signals, a kill.
 mod process;
 /// Who works on what.
 mod queue;
 /// Full fetches that change nothing, and those that repair.
 mod repair;
+/// Several processes on one database.
+mod replicas;
 mod schema;
 /// From a first load to what a webhook brings.
 mod sync;
