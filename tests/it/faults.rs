@@ -343,10 +343,7 @@ async fn a_full_fetch_that_was_given_up_is_made_up_for_in_full() {
         app.work().await;
         let provider = app.some_id("course_providers").await;
         // by the strict reading no delta shows it
-        assert!(
-            app.simulator
-                .rename_provider(&app.integration(), &provider)
-        );
+        assert!(app.simulator.rename_provider(&app.integration(), &provider));
         app.simulator
             .inject(Fault::once(fault.clone()).on(Endpoint::Courses));
         assert_eq!(app.settle().await, [Ending::Failed], "{fault:?}");

@@ -31,6 +31,7 @@ pub(crate) struct TestApp {
     pub(crate) simulator: Simulator,
     pub(crate) address: SocketAddr,
     http: reqwest::Client,
+    settings: Settings,
     stop: watch::Sender<bool>,
     // last, so that everything else has let go of it
     _database: TestDatabase,
@@ -107,8 +108,20 @@ impl TestApp {
             simulator,
             address,
             http: reqwest::Client::new(),
+            settings,
             stop,
             _database: database,
+        }
+    }
+
+    /// Another replica: its own connections and its own client of Kombo, the same database and clock.
+    pub(crate) async fn replica(&self) -> Engine {
+        let engine = serve::prepare(&self.settings, self.stop.subscribe())
+            .await
+            .expect("the replica starts");
+        Engine {
+            clock: Arc::clone(&self.engine.clock),
+            ..engine
         }
     }
 
