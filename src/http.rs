@@ -24,7 +24,7 @@ use crate::config::AuthSettings;
 use crate::graphql::Schema;
 use crate::inbox::Outcome;
 use crate::sync::Engine;
-use crate::{console, db, inbox, webhook};
+use crate::{console, db, inbox, metrics, webhook};
 
 /// A GraphQL request's body beyond this is refused unread.
 const LARGEST_QUERY: usize = 1024 * 1024;
@@ -58,6 +58,7 @@ pub fn routes(app: App) -> axum::Router {
             get(|| async { Json(json!({ "status": "alive" })) }),
         )
         .route("/readyz", get(readiness))
+        .route("/metrics", get(show_metrics))
         .with_state(app)
         .merge(console::routes())
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "NOT_FOUND", "no such page") })
@@ -84,6 +85,25 @@ async fn readiness(State(app): State<App>) -> Response {
         ),
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "the database does not answer");
+            refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "DATABASE_UNAVAILABLE",
+                "the database does not answer",
+            )
+        }
+    }
+}
+
+async fn show_metrics(State(app): State<App>) -> Response {
+    let shown = async {
+        let mut connection = app.engine.pool.get().await?;
+        let refused = app.refused_webhooks.load(Ordering::Relaxed);
+        metrics::render(&mut connection, refused, (app.engine.clock)()).await
+    };
+    match shown.await {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "no metrics could be read");
             refuse(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "DATABASE_UNAVAILABLE",
@@ -177,7 +197,7 @@ async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome>
         outcome = outcome.as_str(),
         "webhook accepted"
     );
-    engine.doorbell.notify_one();
+    engine.doorbell.notify_waiters();
     Ok(outcome)
 }
 

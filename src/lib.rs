@@ -29,10 +29,12 @@
 //! | [`queue`] | runs: asked for, claimed under a lease, continued at a checkpoint, ended | know Kombo |
 //! | [`schedule`] | asks for what nobody announced: first loads, catch-up deltas, full fetches | keep due times in memory |
 //! | [`sync`] | plan (an event's models → runs) and run (pages → rows → watermark, removals) | name a model; it walks [`models::ALL`] |
-//! | [`kombo`] | the client: pages, retries, rate budget, what an error asks for | touch the database |
+//! | [`kombo`] | the client: pages, retries, what an error asks for, how much may be asked | touch the database |
+//! | [`budget`] | Kombo's rate limit, shared by all processes with one API key | keep a request waiting for the database, hold the key |
 //! | [`models`] | one file per endpoint of Kombo: names, tables, how a record is read, what GraphQL shows | touch network, queue or clock |
 //! | [`changes`] | what really changed: the ordered feed | hold a value of a record |
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
+//! | [`metrics`] | the numbers for Prometheus, read from the tables | show content of a record |
 //! | [`db`] | pools, TLS, migrations | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
 //! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
@@ -51,7 +53,8 @@
 //! 2. [`inbox::accept`] opens one transaction: it stores the event (a second delivery ends here), registers
 //!    an integration it did not know, lets [`sync::plan::runs_for`] turn the changed models into the fewest
 //!    fetches that are right, and hands each to [`queue::enqueue`], which adds a run or strengthens the one
-//!    that is already waiting. After the commit the answer is 200 and a doorbell wakes a worker.
+//!    that is already waiting. With the commit Postgres notifies every process that works, whose doorbell
+//!    wakes its workers, and the answer is 200.
 //! 3. [`sync::Engine::work_once`] takes a run by [`queue::claim`]: a lease, and a token that rises with every
 //!    claim, so that a worker that was thought dead can write nothing more. The lease is renewed beside the
 //!    work by [`queue::heartbeat`].
@@ -82,6 +85,7 @@
 //! them answers (`docs/failures.md`) by number.
 
 pub mod auth;
+pub mod budget;
 pub mod changes;
 pub mod clock;
 pub mod config;
@@ -94,6 +98,7 @@ pub mod http;
 pub mod inbox;
 pub mod integrations;
 pub mod kombo;
+pub mod metrics;
 pub mod models;
 pub mod queue;
 pub mod schedule;

@@ -4,18 +4,23 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::budget::SharedBudget;
 use crate::config::Settings;
+use crate::db::Listener;
 use crate::graphql::Schema;
 use crate::http::{self, App};
 use crate::integrations::Details;
 use crate::kombo::Client;
-use crate::queue::Appetite;
+use crate::queue::{self, Appetite};
 use crate::sync::Engine;
 use crate::{clock, db, integrations, schedule};
 
@@ -82,9 +87,10 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
         integrations::register(&mut connection, id, &Details::default(), now).await?;
     }
     drop(connection);
+    let budget = Arc::new(SharedBudget::new(pool.clone(), &settings.kombo));
     Ok(Engine {
         pool,
-        kombo: Arc::new(Client::new(settings.kombo.clone())?),
+        kombo: Arc::new(Client::new(settings.kombo.clone(), budget)?),
         settings: Arc::new(settings.sync.clone()),
         doorbell: Arc::new(Notify::new()),
         clock: clock::wall(),
@@ -126,6 +132,10 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
         parts.spawn(named("worker", work(engine.clone(), appetite)));
     }
     parts.spawn(named("schedule", keep_schedule(engine.clone())));
+    parts.spawn(named(
+        "listener",
+        keep_listening(engine.clone(), settings.database_url),
+    ));
     parts.spawn(named("integration details", keep_details(engine)));
     while let Some(ended) = parts.join_next().await {
         let (name, result) = ended.context("a part of the server panicked")?;
@@ -145,27 +155,62 @@ async fn named<T>(name: &'static str, part: impl Future<Output = T>) -> (&'stati
 /// Takes runs as long as there are any, then waits for the doorbell or looks again after a while.
 async fn work(engine: Engine, appetite: Appetite) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
+        // before the look, so that a ring during it is heard
+        let rung = engine.doorbell.notified();
         match engine.work_once(appetite).await {
-            // there may be more: wake a colleague
-            Ok(Some(_)) => engine.doorbell.notify_one(),
-            Ok(None) => rest(&engine).await,
+            // there may be more, or somebody else's by now: wake the colleagues
+            Ok(Some(_)) => engine.doorbell.notify_waiters(),
+            Ok(None) => rest(&engine, rung).await,
             Err(error) => {
                 tracing::error!(
                     error = format!("{error:#}"),
                     "a sync worker was stopped by an error"
                 );
-                rest(&engine).await;
+                nap(&engine, engine.settings.poll).await;
             }
         }
     }
     Ok(())
 }
 
-async fn rest(engine: &Engine) {
+async fn rest(engine: &Engine, rung: Notified<'_>) {
     tokio::select! {
-        () = engine.doorbell.notified() => {}
-        () = tokio::time::sleep(engine.settings.poll) => {}
-        () = stopped(engine.stop.clone()) => {}
+        () = rung => {}
+        () = nap(engine, engine.settings.poll) => {}
+    }
+}
+
+/// The pause before the first attempt to listen again, and the longest between two.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Rings the doorbell for what other processes queued. While it cannot listen, polling goes on.
+async fn keep_listening(engine: Engine, url: SecretString) -> anyhow::Result<()> {
+    let mut pause = FIRST_PAUSE;
+    while !*engine.stop.borrow() {
+        let ended = tokio::select! {
+            ended = listen(&engine, &url, &mut pause) => ended,
+            () = stopped(engine.stop.clone()) => return Ok(()),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "queued runs are found by polling until the database can be listened to again"
+            );
+        }
+        nap(&engine, pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(())
+}
+
+async fn listen(engine: &Engine, url: &SecretString, pause: &mut Duration) -> anyhow::Result<()> {
+    let mut listener = Listener::connect(url, queue::CHANNEL).await?;
+    *pause = FIRST_PAUSE;
+    loop {
+        // the first time for what was queued while nobody listened
+        engine.doorbell.notify_waiters();
+        listener.heard().await?;
     }
 }
 
@@ -173,7 +218,7 @@ async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
         match look_at_schedule(&engine).await {
             Ok(0) => {}
-            Ok(_) => engine.doorbell.notify_one(),
+            Ok(_) => engine.doorbell.notify_waiters(),
             Err(error) => {
                 tracing::error!(
                     error = format!("{error:#}"),
@@ -181,7 +226,7 @@ async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
                 );
             }
         }
-        nap(&engine).await;
+        nap(&engine, engine.settings.poll).await;
     }
     Ok(())
 }
@@ -204,14 +249,14 @@ async fn keep_details(engine: Engine) -> anyhow::Result<()> {
                 "the integrations' details could not be kept"
             );
         }
-        nap(&engine).await;
+        nap(&engine, engine.settings.poll).await;
     }
     Ok(())
 }
 
-async fn nap(engine: &Engine) {
+async fn nap(engine: &Engine, longest: Duration) {
     tokio::select! {
-        () = tokio::time::sleep(engine.settings.poll) => {}
+        () = tokio::time::sleep(longest) => {}
         () = stopped(engine.stop.clone()) => {}
     }
 }

@@ -3,6 +3,7 @@
 //! Why diesel-async: no libpq is needed to build or run. It must never hold a statement about a table:
 //! SQL lives beside the table it serves (`queue/`, `inbox.rs`, `integrations.rs`, `models/`, `graphql/`).
 
+mod listen;
 mod statement;
 mod tls;
 
@@ -19,6 +20,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use listen::Listener;
 pub use statement::Statement;
 
 /// The migrations of this version, in the binary.

@@ -5,6 +5,7 @@
 //! `verify-full` check it and the host name against the system's roots or `sslrootcert`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use diesel::{ConnectionError, ConnectionResult};
@@ -18,6 +19,9 @@ use rustls_platform_verifier::ConfigVerifierExt as _;
 use tokio_postgres::NoTls;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
+
+/// A quiet connection is asked this often whether it still lives, unless the URL says otherwise.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Where to connect and how; parsed once, used for every connection of a pool.
 #[derive(Clone)]
@@ -56,6 +60,14 @@ impl Target {
             .parse()
             .context("DATABASE_URL is not understood")?;
         config.application_name("kombo-mirror");
+        if !parsed
+            .query()
+            .is_some_and(|query| query.contains("keepalives_idle="))
+        {
+            // the system's two hours are too long for a connection that only waits to be told something
+            config.keepalives_idle(KEEPALIVE);
+            config.keepalives_interval(KEEPALIVE / 3);
+        }
         config.options(session_options(config.get_options()));
         let tls = match mode.as_str() {
             "disable" => None,

@@ -77,7 +77,7 @@ impl MutationRoot {
             })
             .await
             .map_err(|error: diesel::result::Error| errors::internal(&error.into()))?;
-        engine.doorbell.notify_one();
+        engine.doorbell.notify_waiters();
         Ok(TriggerResyncPayload {
             coalesced: !enqueued.is_empty() && enqueued.iter().all(|run| run.coalesced),
             runs: SyncRuns(enqueued.into_iter().map(|run| run.run_id).collect()),

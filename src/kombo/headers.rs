@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 
+use super::budget::Left;
 use super::error::Remedy;
 
 /// When a request was made and answered, by Kombo's clock.
@@ -16,17 +17,25 @@ pub struct Times {
     pub answered_at: DateTime<Utc>,
 }
 
-/// Requests left, and the time until the window ends (`ratelimit-remaining`, `ratelimit-reset`).
-pub(super) fn budget(headers: &HeaderMap) -> Option<(u64, Duration)> {
-    let number = |name: &'static str| {
+/// No wish to wait is honoured for longer: beyond it a number is a mistake, and added to a moment it would
+/// leave the calendar.
+const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
+
+/// What is left of the rate limit (`ratelimit-limit`, `ratelimit-remaining`, `ratelimit-reset`), told in
+/// answer to a request made at `asked_at`.
+pub(super) fn budget(headers: &HeaderMap, asked_at: DateTime<Utc>) -> Option<Left> {
+    let number = |name: &'static str| -> Option<u64> {
         header(headers, &HeaderName::from_static(name))?
             .parse()
             .ok()
     };
-    Some((
-        number("ratelimit-remaining")?,
-        Duration::from_secs(number("ratelimit-reset")?),
-    ))
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    Some(Left {
+        limit: number("ratelimit-limit").map(count),
+        remaining: count(number("ratelimit-remaining")?),
+        reset: Duration::from_secs(number("ratelimit-reset")?).min(LONGEST_WISH),
+        asked_at,
+    })
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -36,6 +45,10 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// `retry-after-ms`, then `Retry-After` (seconds or a date, read against Kombo's own clock), and where the
 /// rate limit is the reason, `ratelimit-reset` (seconds left).
 pub(super) fn asked_to_wait(headers: &HeaderMap, remedy: Remedy) -> Option<Duration> {
+    wish(headers, remedy).map(|wait| wait.min(LONGEST_WISH))
+}
+
+fn wish(headers: &HeaderMap, remedy: Remedy) -> Option<Duration> {
     let named = |name: &'static str| header(headers, &HeaderName::from_static(name));
     if let Some(wait) = named("retry-after-ms").and_then(|text| text.parse().ok()) {
         return Some(Duration::from_millis(wait));
@@ -102,6 +115,29 @@ mod tests {
         let reset = headers(&[("ratelimit-reset", "57")]);
         assert_eq!(wait(&reset), Some(Duration::from_secs(57)));
         assert_eq!(asked_to_wait(&reset, Remedy::RetryLater), None);
+    }
+
+    // Never panic on input: what is waited for is added to a moment.
+    #[test]
+    fn an_absurd_wish_to_wait_stays_within_the_calendar() {
+        let absurd = u64::MAX.to_string();
+        for name in ["retry-after-ms", "retry-after", "ratelimit-reset"] {
+            let wait = asked_to_wait(&headers(&[(name, &absurd)]), Remedy::SlowDown);
+            assert_eq!(wait, Some(LONGEST_WISH), "{name}");
+        }
+        let told = headers(&[
+            ("ratelimit-limit", &absurd),
+            ("ratelimit-remaining", &absurd),
+            ("ratelimit-reset", &absurd),
+        ]);
+        let asked_at = DateTime::UNIX_EPOCH;
+        let expected = Left {
+            limit: Some(i64::MAX),
+            remaining: i64::MAX,
+            reset: LONGEST_WISH,
+            asked_at,
+        };
+        assert_eq!(budget(&told, asked_at), Some(expected));
     }
 
     // F06: the mark comes from Kombo's clock and never lies after the true start.

@@ -4,16 +4,17 @@
 //! never touch the database.
 
 mod answer;
-mod budget;
+pub mod budget;
 mod error;
 mod headers;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
@@ -21,9 +22,10 @@ pub use answer::Page;
 pub use error::{Error, Remedy};
 pub use headers::Times;
 
+use crate::clock::Clock;
 use crate::config::KomboSettings;
 use crate::integrations::Details;
-use budget::Budget;
+use budget::{Budget, Lane, Told};
 
 /// The largest page Kombo gives (API reference: 1 to 250). Reads come from its own database, so few large
 /// pages are preferred.
@@ -32,12 +34,15 @@ const PAGE_SIZE: &str = "250";
 /// The first pause between two tries; doubled each time, with full jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The client; cheap to share, one per API key because the rate budget is the key's.
-#[derive(Debug)]
+/// A spent budget is waited for in place only so long. A worker that waits longer could serve somebody else
+/// meanwhile: its run is put aside until the window ends.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+/// The client; cheap to share, one per API key.
 pub struct Client {
     http: reqwest::Client,
     settings: KomboSettings,
-    budget: Budget,
+    budget: Arc<dyn Budget>,
 }
 
 /// What to ask a list endpoint.
@@ -53,6 +58,8 @@ pub struct PageRequest<'a> {
     pub cursor: Option<&'a str>,
     /// Only these records; empty for all. Ids with a comma cannot be asked for.
     pub ids: &'a [String],
+    /// How urgent it is.
+    pub lane: Lane,
 }
 
 /// A page, and when its request began by Kombo's clock.
@@ -64,17 +71,26 @@ pub struct Fetched {
     pub times: Option<Times>,
 }
 
+/// A request, as far as all of them are alike.
+struct Asked<'a> {
+    url: &'a str,
+    query: &'a [(&'a str, String)],
+    integration_id: Option<&'a str>,
+    lane: Lane,
+    clock: &'a Clock,
+}
+
 struct Answer {
     body: Vec<u8>,
     times: Option<Times>,
 }
 
 impl Client {
-    /// A client for one API key.
+    /// A client for one API key, which spends its requests from `budget`.
     ///
     /// # Errors
     /// The TLS set-up of this machine is unusable.
-    pub fn new(settings: KomboSettings) -> anyhow::Result<Self> {
+    pub fn new(settings: KomboSettings, budget: Arc<dyn Budget>) -> anyhow::Result<Self> {
         // An error means that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -87,7 +103,7 @@ impl Client {
         Ok(Self {
             http,
             settings,
-            budget: Budget::default(),
+            budget,
         })
     }
 
@@ -95,7 +111,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`]; short outages were waited for already.
-    pub async fn page(&self, request: PageRequest<'_>) -> Result<Fetched, Error> {
+    pub async fn page(&self, request: PageRequest<'_>, clock: &Clock) -> Result<Fetched, Error> {
         let mut query = vec![
             ("page_size", PAGE_SIZE.to_owned()),
             ("include_deleted", "true".to_owned()),
@@ -110,10 +126,15 @@ impl Client {
             query.push(("cursor", cursor.to_owned()));
         }
         let url = format!("{}{}", self.settings.api_url, request.path);
+        let asked = Asked {
+            url: &url,
+            query: &query,
+            integration_id: Some(request.integration_id),
+            lane: request.lane,
+            clock,
+        };
         let answer = self
-            .get(&url, &query, Some(request.integration_id), |body| {
-                Page::read(body)
-            })
+            .get(asked, Page::read)
             .await
             .map_err(|error| dead_cursor(error, request.cursor))?;
         Ok(Fetched {
@@ -126,24 +147,29 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn integration(&self, id: &str) -> Result<Details, Error> {
+    pub async fn integration(&self, id: &str, clock: &Clock) -> Result<Details, Error> {
         // ids contain a colon
         let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
         let url = format!("{}/integrations/{id}", self.settings.api_url);
-        let (details, _) = self.get(&url, &[], None, read_details).await?;
+        let asked = Asked {
+            url: &url,
+            query: &[],
+            integration_id: None,
+            lane: Lane::Manual,
+            clock,
+        };
+        let (details, _) = self.get(asked, read_details).await?;
         Ok(details)
     }
 
     async fn get<T>(
         &self,
-        url: &str,
-        query: &[(&str, String)],
-        integration_id: Option<&str>,
+        asked: Asked<'_>,
         read: impl Fn(&[u8]) -> Result<T, Error>,
     ) -> Result<(T, Option<Times>), Error> {
         let mut tries = 0;
         loop {
-            let error = match self.get_once(url, query, integration_id).await {
+            let error = match self.get_once(&asked).await {
                 Ok(answer) => match read(&answer.body) {
                     Ok(value) => return Ok((value, answer.times)),
                     Err(error) => error,
@@ -162,21 +188,17 @@ impl Client {
         }
     }
 
-    async fn get_once(
-        &self,
-        url: &str,
-        query: &[(&str, String)],
-        integration_id: Option<&str>,
-    ) -> Result<Answer, Error> {
-        self.wait_for_budget().await?;
+    async fn get_once(&self, asked: &Asked<'_>) -> Result<Answer, Error> {
+        self.wait_for_budget(asked).await?;
+        let asked_at = (asked.clock)();
         let started = Instant::now();
         let mut request = self
             .http
-            .get(url)
-            .query(query)
+            .get(asked.url)
+            .query(asked.query)
             .bearer_auth(self.settings.api_key.expose_secret())
             .header("accept", "application/json");
-        if let Some(id) = integration_id {
+        if let Some(id) = asked.integration_id {
             let id = HeaderValue::from_str(id).map_err(|_| unusable_id())?;
             request = request.header("x-integration-id", id);
         }
@@ -184,7 +206,9 @@ impl Client {
         let waited = started.elapsed();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        self.learn_budget(&headers);
+        if let Some(left) = headers::budget(&headers, asked_at) {
+            self.budget.learn(Told::Left(left), (asked.clock)()).await;
+        }
         let body = response.bytes().await.map_err(|error| network(&error))?;
         if status == 200 {
             return Ok(Answer {
@@ -194,31 +218,27 @@ impl Client {
         }
         let mut error = Error::from_answer(status, &body);
         error.retry_after = headers::asked_to_wait(&headers, error.remedy);
+        if let (Remedy::SlowDown, Some(wait)) = (error.remedy, error.retry_after) {
+            // so that nobody else has to find it out
+            let told = Told::Refused { wait };
+            self.budget.learn(told, (asked.clock)()).await;
+        }
         Err(error)
     }
 
-    async fn wait_for_budget(&self) -> Result<(), Error> {
+    /// Waits for a window that is about to end, or that is about to be told of.
+    async fn wait_for_budget(&self, asked: &Asked<'_>) -> Result<(), Error> {
+        let mut waited = Duration::ZERO;
         loop {
-            let pause = self.budget.take(Instant::now());
+            let pause = self.budget.take(asked.lane, (asked.clock)()).await;
             if pause.is_zero() {
                 return Ok(());
             }
-            if pause > self.settings.longest_wait {
-                return Err(Error {
-                    remedy: Remedy::SlowDown,
-                    code: "MIRROR.RATE_BUDGET_SPENT".to_owned(),
-                    message: "kombo's rate limit is used up until its window ends".to_owned(),
-                    log_url: None,
-                    retry_after: Some(pause),
-                });
+            if pause > LONGEST_NAP || waited > self.settings.longest_wait {
+                return Err(budget_spent(pause));
             }
             tokio::time::sleep(pause).await;
-        }
-    }
-
-    fn learn_budget(&self, headers: &HeaderMap) {
-        if let Some((remaining, reset)) = headers::budget(headers) {
-            self.budget.learn(remaining, reset, Instant::now());
+            waited += pause;
         }
     }
 }
@@ -239,6 +259,17 @@ fn dead_cursor(error: Error, cursor: Option<&str>) -> Error {
         }
     } else {
         error
+    }
+}
+
+fn budget_spent(wait: Duration) -> Error {
+    Error {
+        remedy: Remedy::SlowDown,
+        retry_after: Some(wait),
+        ..Error::unusable(
+            "MIRROR.RATE_BUDGET_SPENT",
+            "what kombo's rate limit leaves to this run is used up until its window ends",
+        )
     }
 }
 

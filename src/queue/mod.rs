@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel::{ExpressionMethods as _, QueryDsl as _, TextExpressionMethods as _};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::Value;
 
 use crate::db::Statement;
@@ -79,6 +79,10 @@ pub use work::{
     Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
     postpone, release, restart, succeed,
 };
+
+/// Where every process that works listens: something may have become claimable. Nothing is said but that,
+/// so nothing is lost with a notification that nobody hears; polling is the net (rule 5).
+pub const CHANNEL: &str = "kombo_mirror_runs";
 
 /// A run remembers this many requests that were merged into it; more are counted by the webhook inbox.
 const REASONS_KEPT: i32 = 50;
@@ -148,7 +152,8 @@ pub struct Enqueued {
 }
 
 /// Adds a run, or strengthens the one that is already waiting: FULL absorbs DELTA, the better lane wins.
-/// A run that is already working does not count: it may have passed the change (rule 5).
+/// A run that is already working does not count: it may have passed the change (rule 5). Workers hear of it
+/// with the commit.
 ///
 /// # Errors
 /// Whatever Postgres says.
@@ -189,10 +194,18 @@ pub async fn enqueue(
     let coalesced = row
         .waiting_mode
         .is_some_and(|waiting| Mode::from_text(&waiting) >= request.mode);
+    if !coalesced {
+        notify(connection).await?;
+    }
     Ok(Enqueued {
         run_id: row.id,
         coalesced,
     })
+}
+
+/// Wakes the workers of all processes when the transaction commits.
+async fn notify(connection: &mut AsyncPgConnection) -> QueryResult<()> {
+    connection.batch_execute(&format!("NOTIFY {CHANNEL}")).await
 }
 
 /// A run in a worker's hands.
@@ -207,6 +220,8 @@ pub struct Run {
     pub endpoint: String,
     #[diesel(sql_type = Text)]
     pub mode: String,
+    #[diesel(sql_type = SmallInt)]
+    pub lane: i16,
     #[diesel(sql_type = BigInt)]
     pub lease_token: i64,
     #[diesel(sql_type = Integer)]
@@ -251,7 +266,8 @@ impl Run {
 pub enum Appetite {
     /// Whatever is next.
     Anything,
-    /// Deltas only, so that long full fetches never occupy every worker.
+    /// Deltas only, so that long full fetches never occupy every worker; not those that will fetch everything
+    /// because nothing was fetched before.
     Deltas,
 }
 
@@ -275,12 +291,13 @@ pub async fn claim(
            attempts = attempts + 1, started_at = COALESCE(started_at, {now}) \
          WHERE id = (SELECT r.id FROM sync_runs r JOIN integrations i ON i.id = r.integration_id \
            WHERE r.status IN ('QUEUED', 'RUNNING') AND r.available_at <= {now} \
-             AND NOT i.paused AND i.deleted_at IS NULL AND ({anything} OR r.mode = 'DELTA') \
+             AND NOT i.paused AND i.deleted_at IS NULL AND ({anything} OR (r.mode = 'DELTA' AND EXISTS (SELECT FROM endpoint_states s \
+               WHERE s.integration_id = r.integration_id AND s.endpoint = r.endpoint AND s.watermark IS NOT NULL))) \
              AND CASE r.status WHEN 'RUNNING' THEN r.lease_until IS NULL OR r.lease_until < {now} \
                ELSE NOT EXISTS (SELECT FROM sync_runs a WHERE a.integration_id = r.integration_id \
                  AND a.endpoint = r.endpoint AND a.status = 'RUNNING') END \
            ORDER BY r.lane, r.available_at, r.id FOR UPDATE OF r SKIP LOCKED LIMIT 1) \
-         RETURNING id, integration_id, endpoint, mode, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked, records_unlisted, \
+         RETURNING id, integration_id, endpoint, mode, lane, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked, records_unlisted, \
            jsonb_path_exists(reasons, '$[*].webhookEvent') AS is_announced",
     ));
     match statement.get_results::<Run>(connection).await {
@@ -302,7 +319,7 @@ pub async fn wake(
     integration_id: &str,
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
-    diesel::update(
+    let woken = diesel::update(
         sync_runs::table
             .filter(sync_runs::integration_id.eq(integration_id))
             .filter(sync_runs::status.eq("RUNNING"))
@@ -312,7 +329,11 @@ pub async fn wake(
     )
     .set(sync_runs::available_at.eq(now))
     .execute(connection)
-    .await
+    .await?;
+    if woken > 0 {
+        notify(connection).await?;
+    }
+    Ok(woken)
 }
 
 /// Takes an integration's open runs out of the queue.

@@ -84,7 +84,8 @@ impl Enumeration<'_> {
             ..self.request()
         };
         let asked: HashSet<&str> = ids.iter().map(String::as_str).collect();
-        let mut records = self.engine.kombo.page(request).await?.page.records;
+        let fetched = self.engine.kombo.page(request, &self.engine.clock).await?;
+        let mut records = fetched.page.records;
         // whatever else an answer holds is no answer to the question
         records.retain(|record| id(record).is_some_and(|id| asked.contains(id.as_str())));
         Ok(records)

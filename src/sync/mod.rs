@@ -26,8 +26,9 @@ use crate::clock::Clock;
 use crate::config::SyncSettings;
 use crate::db::Pool;
 use crate::integrations;
+use crate::kombo::budget::Lane;
 use crate::kombo::{Client, Error as KomboError, Remedy};
-use crate::models;
+use crate::models::{self, Mode};
 use crate::queue::{self, Appetite, Beat, Failure, Run};
 pub use states::EndpointState;
 
@@ -43,7 +44,7 @@ pub struct Engine {
     pub kombo: Arc<Client>,
     /// When and how far to fetch.
     pub settings: Arc<SyncSettings>,
-    /// Rings when this process has queued a run; polling finds what others queued.
+    /// Rings, for all who wait, when a run was queued; polling finds what nobody rang for.
     pub doorbell: Arc<Notify>,
     /// The present moment: the wall clock, or a test's.
     pub clock: Clock,
@@ -300,7 +301,7 @@ impl Engine {
             integrations::take_due_for_details(&mut connection, DETAILS_INTERVAL, now).await?
         };
         for id in &due {
-            match self.kombo.integration(id).await {
+            match self.kombo.integration(id, &self.clock).await {
                 Ok(details) => {
                     let mut connection = self.pool.get().await?;
                     integrations::note(&mut connection, id, &details).await?;
@@ -326,4 +327,13 @@ fn endpoint_of(run: &Run) -> Result<&'static models::Endpoint, Failure> {
         retryable: false,
         log_url: None,
     })
+}
+
+/// A full fetch is never news, whatever asked for it: it would use up what is kept for deltas.
+fn lane_of(run: &Run, mode: Mode) -> Lane {
+    match (run.lane, mode) {
+        (..=0, Mode::Delta) => Lane::News,
+        (..=1, _) => Lane::Manual,
+        _ => Lane::Full,
+    }
 }

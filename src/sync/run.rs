@@ -10,7 +10,7 @@ use diesel::result::Error as DieselError;
 
 use super::removals;
 use super::states::{self, EndpointState};
-use super::{Engine, endpoint_of};
+use super::{Engine, endpoint_of, lane_of};
 use crate::kombo::{Error as KomboError, Fetched, PageRequest, Remedy};
 use crate::models::{Endpoint, Mode};
 use crate::queue::{self, Failure, Run};
@@ -198,7 +198,7 @@ impl<'a> Enumeration<'a> {
             updated_after: self.updated_after,
             ..self.request()
         };
-        self.engine.kombo.page(request).await
+        self.engine.kombo.page(request, &self.engine.clock).await
     }
 
     /// What every request of the run has in common.
@@ -209,6 +209,7 @@ impl<'a> Enumeration<'a> {
             updated_after: None,
             cursor: None,
             ids: &[],
+            lane: lane_of(self.run, self.mode),
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod support;
 
+/// Kombo's rate limit, shared by all processes.
+mod budget;
 /// The change feed.
 mod changes;
 /// Random lives of several integrations, and always the truth at the end.
@@ -53,6 +55,8 @@ mod repair;
 mod schema;
 /// From a first load to what a webhook brings.
 mod sync;
+/// How a worker hears of a run.
+mod wakeup;
 /// How far the next fetch goes back.
 mod watermark;
 /// The door for Kombo's events.

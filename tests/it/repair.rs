@@ -181,3 +181,30 @@ async fn an_older_fetch_overwrites_and_removes_nothing_that_is_younger() {
         Value::Null
     );
 }
+
+// Rule 12: drift and whatever waits for somebody are metrics.
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_a_metric() {
+    let app = TestApp::loaded().await;
+    let integration = app.integration();
+    let user = app.some_id("users").await;
+    app.sql(&format!(
+        "UPDATE users SET first_name = 'Mallory' WHERE id = '{user}'"
+    ))
+    .await;
+    app.fetch("users", Mode::Full).await;
+    let answer = reqwest::get(app.url("/metrics")).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let text = answer.text().await.expect("a text");
+    let labels = format!("integration=\"{integration}\",endpoint=\"users\"");
+    for line in [
+        format!("kombo_mirror_drift_records_total{{{labels},kind=\"updated\"}} 1"),
+        format!("kombo_mirror_drift_records_total{{{labels},kind=\"removed\"}} 0"),
+        format!("kombo_mirror_missed_announcements_total{{{labels}}} 0"),
+        format!("kombo_mirror_removals_held_back{{{labels}}} 0"),
+        format!("kombo_mirror_parked_records{{{labels}}} 0"),
+    ] {
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("Mallory"));
+}

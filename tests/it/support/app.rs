@@ -132,9 +132,30 @@ impl TestApp {
         app
     }
 
+    /// The engine of another process on the same database: its own pool, its own client of Kombo.
+    pub(crate) async fn colleague(&self) -> Engine {
+        let mut engine = serve::prepare(&self.settings, self.stop.subscribe())
+            .await
+            .expect("the colleague starts");
+        engine.clock = self.engine.clock.clone();
+        engine
+    }
+
+    /// A whole server on the same database, which works by itself until the test ends.
+    pub(crate) async fn serve_beside(&self, change: impl FnOnce(&mut Settings)) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        tokio::spawn(serve::run(settings, listener, self.stop.subscribe()));
+    }
+
     /// The first integration.
     pub(crate) fn integration(&self) -> String {
         self.simulator.integration_ids().remove(0)
+    }
+
+    pub(crate) fn database_url(&self) -> secrecy::SecretString {
+        self.settings.database_url.clone()
     }
 
     pub(crate) async fn database(&self) -> Connection {
