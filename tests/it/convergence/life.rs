@@ -19,6 +19,9 @@ use crate::support::app::Setup;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
+/// More than any change is committed late.
+const OVERLAP: Duration = Duration::from_secs(300);
+
 /// Workers that live at the same time.
 const MOST_WORKERS: usize = 6;
 
@@ -88,6 +91,12 @@ struct Tally {
     days: u64,
 }
 
+/// A task that takes runs, as one of the replicas.
+struct Worker {
+    task: JoinHandle<anyhow::Result<()>>,
+    engine: Engine,
+}
+
 /// A life and its world.
 pub(super) struct Life {
     pub(super) app: TestApp,
@@ -96,7 +105,7 @@ pub(super) struct Life {
     reach: Reach,
     rng: Rng,
     twin: Engine,
-    workers: Vec<JoinHandle<anyhow::Result<()>>>,
+    workers: Vec<Worker>,
     tally: Tally,
 }
 
@@ -125,9 +134,9 @@ fn setup(seed: u64, reach: Reach, rng: &mut Rng) -> Setup {
             setup.simulator.after_14_days =
                 [After14Days::NullFields, After14Days::Remove][rng.usize(..2)];
             setup.simulator.paging = [Paging::Stable, Paging::ByOffset][rng.usize(..2)];
-            setup.sync.watermark_overlap = Duration::from_secs([0, 300][rng.usize(..2)]);
         }
     }
+    setup.sync.watermark_overlap = [Duration::ZERO, OVERLAP][rng.usize(..2)];
     setup
 }
 
@@ -137,7 +146,7 @@ impl Life {
         let mut rng = Rng::with_seed(seed);
         let app = TestApp::with(setup(seed, reach, &mut rng)).await;
         Self {
-            twin: app.replica().await,
+            twin: app.colleague().await,
             marks: Marks::new(),
             workers: Vec::new(),
             tally: Tally::default(),
@@ -154,12 +163,12 @@ impl Life {
         print!("{dice} ");
         match dice {
             0..30 => self.change(),
-            30..40 => self.go_wrong(),
-            40..45 => self.spoil_delivery(),
-            45..65 => self.work(),
-            65..75 => self.crash().await,
-            75..82 => self.let_time_pass(),
-            82..87 => self.app.simulator.flush_webhooks().await,
+            30..38 => self.go_wrong(),
+            38..41 => self.spoil_delivery(),
+            41..63 => self.work(),
+            63..72 => self.crash().await,
+            72..79 => self.let_time_pass(),
+            79..87 => self.app.simulator.flush_webhooks().await,
             87..91 => self.look_at_the_schedule().await,
             91..93 => {
                 // what a crash of Postgres does to an unlogged table
@@ -219,26 +228,28 @@ impl Life {
 
     /// A worker of one of the replicas takes what it finds.
     fn work(&mut self) {
-        self.workers.retain(|worker| !worker.is_finished());
+        self.workers.retain(|worker| !worker.task.is_finished());
         if self.workers.len() == MOST_WORKERS {
             return;
         }
         let engine = if self.rng.bool() {
-            self.app.engine.clone()
+            &self.app.engine
         } else {
-            self.twin.clone()
+            &self.twin
         };
+        let (engine, working) = (engine.clone(), engine.clone());
         let appetite = [Appetite::Anything, Appetite::Deltas][self.rng.usize(..2)];
         let runs = self.rng.usize(1..6);
         self.tally.workers += 1;
-        self.workers.push(tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             for _ in 0..runs {
-                if engine.work_once(appetite).await?.is_none() {
+                if working.work_once(appetite).await?.is_none() {
                     break;
                 }
             }
             Ok(())
-        }));
+        });
+        self.workers.push(Worker { task, engine });
     }
 
     /// A worker dies wherever it is.
@@ -249,8 +260,7 @@ impl Life {
         let worker = self
             .workers
             .swap_remove(self.rng.usize(..self.workers.len()));
-        worker.abort();
-        self.tally.crashes += usize::from(ended(worker).await);
+        self.tally.crashes += usize::from(worker.die().await);
     }
 
     fn let_time_pass(&mut self) {
@@ -296,6 +306,9 @@ impl Life {
 
     /// A change is committed later than it was made (F01).
     fn commit_late(&mut self) {
+        if self.app.engine.settings.watermark_overlap < OVERLAP {
+            return;
+        }
         let integration = self.any_integration();
         if let Some(user) = self.app.simulator.insert_user(&integration) {
             let by = Duration::from_secs(self.rng.u64(1..120));
@@ -309,8 +322,7 @@ impl Life {
     pub(super) async fn end(mut self) -> String {
         println!();
         for worker in std::mem::take(&mut self.workers) {
-            worker.abort();
-            ended(worker).await;
+            worker.die().await;
         }
         let app = &self.app;
         app.simulator.clear_faults();
@@ -346,16 +358,22 @@ impl Life {
     }
 }
 
-/// Waits for a worker that was told to die; whether it died before it was done.
-async fn ended(worker: JoinHandle<anyhow::Result<()>>) -> bool {
-    match worker.await {
-        Ok(worked) => {
-            worked.expect("the database works");
-            false
-        }
-        Err(error) => {
-            assert!(error.is_cancelled(), "a worker panicked: {error}");
-            true
-        }
+impl Worker {
+    /// Kills the worker wherever it is; whether it was still working.
+    async fn die(self) -> bool {
+        self.task.abort();
+        let killed = match self.task.await {
+            Ok(worked) => {
+                worked.expect("the database works");
+                false
+            }
+            Err(error) => {
+                assert!(error.is_cancelled(), "a worker panicked: {error}");
+                true
+            }
+        };
+        // with a process its connections end, and with them its open transaction
+        self.engine.pool.retain(|_, _| false);
+        killed
     }
 }

@@ -114,17 +114,6 @@ impl TestApp {
         }
     }
 
-    /// Another replica: its own connections and its own client of Kombo, the same database and clock.
-    pub(crate) async fn replica(&self) -> Engine {
-        let engine = serve::prepare(&self.settings, self.stop.subscribe())
-            .await
-            .expect("the replica starts");
-        Engine {
-            clock: Arc::clone(&self.engine.clock),
-            ..engine
-        }
-    }
-
     /// The same with everything loaded once.
     pub(crate) async fn loaded() -> Self {
         let app = Self::start().await;
