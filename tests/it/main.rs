@@ -54,6 +54,8 @@ mod resync;
 // the published schema
 /// The program itself: settings, signals, a kill.
 mod process;
+/// What holds for every input.
+mod properties;
 /// Who works on what.
 mod queue;
 /// Full fetches that change nothing, and those that repair.
