@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -16,6 +17,7 @@ use crate::http::{self, App};
 use crate::integrations::Details;
 use crate::kombo::Client;
 use crate::queue::Appetite;
+use crate::retention::Keeper;
 use crate::sync::Engine;
 use crate::{clock, db, integrations, schedule};
 
@@ -126,6 +128,11 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
         parts.spawn(named("worker", work(engine.clone(), appetite)));
     }
     parts.spawn(named("schedule", keep_schedule(engine.clone())));
+    let keeper = Keeper::new(engine.pool.clone(), settings.retention, stop.clone());
+    parts.spawn(named(
+        "retention",
+        remove_what_is_due(keeper, engine.clone()),
+    ));
     parts.spawn(named("integration details", keep_details(engine)));
     while let Some(ended) = parts.join_next().await {
         let (name, result) = ended.context("a part of the server panicked")?;
@@ -205,6 +212,25 @@ async fn keep_details(engine: Engine) -> anyhow::Result<()> {
             );
         }
         nap(&engine).await;
+    }
+    Ok(())
+}
+
+/// How often to look whether the hourly removal is due.
+const RETENTION_LOOK: Duration = Duration::from_secs(60);
+
+async fn remove_what_is_due(keeper: Keeper, engine: Engine) -> anyhow::Result<()> {
+    while !*engine.stop.borrow() {
+        if let Err(error) = keeper.look((engine.clock)()).await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "what is due for removal could not be removed"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETENTION_LOOK) => {}
+            () = stopped(engine.stop.clone()) => {}
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 
 pub mod course_progressions;
 pub mod courses;
+pub mod erasure;
 pub mod object;
 pub mod page;
 pub mod record;
