@@ -49,6 +49,7 @@ impl Settings {
         let auth = check.auth(raw, listen_addr);
         let api_url = check.api_url(raw.kombo_api_url.as_deref().unwrap_or(KOMBO_EU));
         let sync = check.sync(raw);
+        let retention = check.retention(raw);
         let database_pool_size = check.count(
             "DATABASE_POOL_SIZE",
             raw.database_pool_size.as_ref(),
@@ -66,6 +67,7 @@ impl Settings {
                 listen_addr,
                 auth,
                 sync,
+                retention,
             }),
             _ => Err(check.problems),
         }
@@ -91,8 +93,8 @@ pub fn log_format(raw: &RawSettings) -> LogFormat {
 
 /// Collects problems instead of stopping at the first.
 #[derive(Default)]
-struct Check {
-    problems: Vec<String>,
+pub(super) struct Check {
+    pub(super) problems: Vec<String>,
 }
 
 impl Check {
@@ -252,7 +254,12 @@ impl Check {
         }
     }
 
-    fn duration(&mut self, name: &str, value: Option<&String>, default: Duration) -> Duration {
+    pub(super) fn duration(
+        &mut self,
+        name: &str,
+        value: Option<&String>,
+        default: Duration,
+    ) -> Duration {
         let Some(text) = value else { return default };
         humantime::parse_duration(text).unwrap_or_else(|_| {
             self.problems.push(format!(

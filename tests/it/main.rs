@@ -51,6 +51,8 @@ mod relations;
 mod tls;
 // triggerResync, runs and health
 mod resync;
+/// What leaves the database for good.
+mod retention;
 // the published schema
 /// The program itself: settings, signals, a kill.
 mod process;
