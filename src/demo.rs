@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::config::{AuthSettings, KomboSettings, Role, Settings, SyncSettings};
+use crate::config::{AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings};
 use crate::embedded::{self, Postgres};
 use crate::integrations;
 use crate::models::{self, Mode};
@@ -150,6 +150,7 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
             admin: vec![ADMIN_TOKEN.into()],
         },
         sync: SyncSettings::default(),
+        retention: RetentionSettings::default(),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::http::{self, App};
 use crate::integrations::Details;
 use crate::kombo::Client;
 use crate::queue::{self, Appetite};
+use crate::retention::Keeper;
 use crate::sync::Engine;
 use crate::{clock, db, integrations, schedule};
 
@@ -116,6 +117,11 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
             .context("serving HTTP")
     }));
     if settings.role.works() {
+        let keeper = Keeper::new(engine.pool.clone(), settings.retention, stop.clone());
+        parts.spawn(named(
+            "retention",
+            remove_what_is_due(keeper, engine.clone()),
+        ));
         spawn_workers(&mut parts, &engine, settings.database_url);
     }
     while let Some(ended) = parts.join_next().await {
@@ -264,6 +270,25 @@ async fn keep_details(engine: Engine) -> anyhow::Result<()> {
             );
         }
         nap(&engine, engine.settings.poll).await;
+    }
+    Ok(())
+}
+
+/// How often to look whether the hourly removal is due.
+const RETENTION_LOOK: Duration = Duration::from_secs(60);
+
+async fn remove_what_is_due(keeper: Keeper, engine: Engine) -> anyhow::Result<()> {
+    while !*engine.stop.borrow() {
+        if let Err(error) = keeper.look((engine.clock)()).await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "what is due for removal could not be removed"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETENTION_LOOK) => {}
+            () = stopped(engine.stop.clone()) => {}
+        }
     }
     Ok(())
 }

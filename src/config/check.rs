@@ -138,6 +138,7 @@ impl Check {
         }
         let api_url = self.api_url(raw.kombo_api_url.as_deref().unwrap_or(KOMBO_EU));
         let sync = self.sync(raw);
+        let retention = self.retention(raw);
         let database_pool_size = self.count(
             "DATABASE_POOL_SIZE",
             raw.database_pool_size.as_ref(),
@@ -156,6 +157,7 @@ impl Check {
                 listen_addr: doors.listen_addr,
                 auth: doors.auth,
                 sync,
+                retention,
             }),
             _ => Err(self.problems),
         }

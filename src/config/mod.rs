@@ -7,6 +7,7 @@
 
 mod check;
 mod read;
+mod retention;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 pub use check::log_format;
+pub use retention::RetentionSettings;
 
 /// The settings as typed: unchecked text. Doc comments are the `--help` texts.
 #[derive(Args, Clone, Default)]
@@ -91,6 +93,15 @@ pub struct RawSettings {
     /// Share of a model's rows that a full fetch may remove by absence, in percent [default: 10]
     #[arg(long, env = "REMOVAL_GUARD_PERCENT")]
     pub removal_guard_percent: Option<String>,
+    /// How long all that is mirrored of an integration stays after Kombo deleted it [default: 14d]
+    #[arg(long, env = "INTEGRATION_RETENTION")]
+    pub integration_retention: Option<String>,
+    /// How long finished sync runs and received webhooks are kept [default: 90d]
+    #[arg(long, env = "RUN_RETENTION")]
+    pub run_retention: Option<String>,
+    /// How long the feed of record changes is kept [default: 30d]
+    #[arg(long, env = "CHANGE_RETENTION")]
+    pub change_retention: Option<String>,
     /// Log lines as text or json [default: text]
     #[arg(long, env = "LOG_FORMAT")]
     pub log_format: Option<String>,
@@ -151,6 +162,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// What decides when and how far to fetch.
     pub sync: SyncSettings,
+    /// How long what is kept.
+    pub retention: RetentionSettings,
 }
 
 /// Where and as whom to ask Kombo.

@@ -79,6 +79,8 @@ pub enum FaultKind {
     LongId,
     /// A text of the first record has five million characters.
     LongText,
+    /// 200 with this text instead of the answer.
+    Verbatim(String),
     /// The answer's `Date` has no value. (Where there is no such header at all, the HTTP server adds one.)
     EmptyDate,
     /// The answer's `Date` is no date.
@@ -222,6 +224,7 @@ pub(super) fn instead(kind: &FaultKind) -> Option<Answer> {
         FaultKind::DeadCursor => Answer::input_invalid("cursor has expired."),
         FaultKind::EmptyList => Answer::success(&json!({ "next": null, "results": [] })),
         FaultKind::EmptyBody => Answer::plain(200, "application/json", ""),
+        FaultKind::Verbatim(text) => Answer::plain(200, "application/json", text),
         _ => return None,
     };
     Some(answer)

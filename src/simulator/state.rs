@@ -49,7 +49,7 @@ impl State {
             integrations: (0..options.integrations)
                 .map(|number| seed::integration(&options, number, born))
                 .collect(),
-            outbox: Outbox::new(options.webhook.clone(), options.debounce),
+            outbox: Outbox::new(options.webhook.clone(), options.debounce, options.seed),
             faults: Vec::new(),
             requests: VecDeque::new(),
             is_paused: false,

@@ -93,12 +93,14 @@ pub(super) struct Outbox {
     held: Option<Event>,
     in_flight: usize,
     sent: VecDeque<WebhookLog>,
+    /// Whom mischief strikes.
+    dice: fastrand::Rng,
     /// Not seeded: a simulator started again must not repeat the event ids of the one before.
     rng: fastrand::Rng,
 }
 
 impl Outbox {
-    pub(super) fn new(target: Option<WebhookTarget>, debounce: Duration) -> Outbox {
+    pub(super) fn new(target: Option<WebhookTarget>, debounce: Duration, seed: u64) -> Outbox {
         Outbox {
             target,
             mischief: Mischief::default(),
@@ -108,6 +110,7 @@ impl Outbox {
             held: None,
             in_flight: 0,
             sent: VecDeque::new(),
+            dice: fastrand::Rng::with_seed(seed),
             rng: fastrand::Rng::new(),
         }
     }
@@ -187,10 +190,10 @@ impl Outbox {
             kind: kind.to_owned(),
             not_before: now.saturating_add_unsigned(self.mischief.delay_milliseconds),
         };
-        if self.target.is_none() || self.rng.f64() < self.mischief.drop {
+        if self.target.is_none() || self.dice.f64() < self.mischief.drop {
             return id;
         }
-        let twice = self.rng.f64() < self.mischief.duplicate;
+        let twice = self.dice.f64() < self.mischief.duplicate;
         if self.mischief.reorder && self.held.is_none() {
             self.held = Some(event);
             return id;

@@ -51,11 +51,15 @@ mod relations;
 mod tls;
 // triggerResync, runs and health
 mod resync;
+/// What leaves the database for good.
+mod retention;
 // the published schema
 /// Postgres goes away and comes back.
 mod outage;
 /// The program itself: settings, signals, a kill.
 mod process;
+/// What holds for every input.
+mod properties;
 /// Who works on what.
 mod queue;
 /// Full fetches that change nothing, and those that repair.

@@ -50,6 +50,7 @@ async fn every_fault_that_replaces_the_answer_does_so_once() {
             Some("INTEGRATION.MODEL_DISABLED"),
         ),
         (FaultKind::EmptyBody, 200, None),
+        (FaultKind::Verbatim("anything".to_owned()), 200, None),
     ];
     for (kind, status, code) in cases {
         fixture.simulator.inject(Fault::once(kind.clone()));

@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
-use kombo_mirror::config::{AuthSettings, KomboSettings, Role, Settings, SyncSettings};
+use kombo_mirror::config::{
+    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
+};
 use kombo_mirror::db::Connection;
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::http::{self, App};
@@ -333,5 +335,6 @@ fn settings(
             admin: vec![ADMIN.into()],
         },
         sync,
+        retention: RetentionSettings::default(),
     }
 }

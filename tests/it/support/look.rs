@@ -133,7 +133,9 @@ impl TestApp {
             self.simulator.advance_clock(PAST_EVERY_BACKOFF);
             endings.extend(self.work().await);
         }
-        panic!("some runs never end: {endings:?}");
+        let open = "SELECT r.*, i.deleted_at FROM sync_runs r LEFT JOIN integrations i ON i.id = r.integration_id \
+             WHERE r.status IN ('QUEUED', 'RUNNING')";
+        panic!("some runs never end: {:?}", self.rows(open).await);
     }
 
     /// A worker that takes one run.
