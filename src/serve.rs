@@ -173,7 +173,7 @@ async fn named<T>(name: &'static str, part: impl Future<Output = T>) -> (&'stati
 }
 
 /// Takes runs as long as there are any, then waits for the doorbell or looks again after a while.
-async fn work(engine: Engine, appetite: Appetite) -> anyhow::Result<()> {
+async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
         // before the look, so that a ring during it is heard
         let rung = engine.doorbell.notified();
