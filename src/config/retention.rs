@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::RawSettings;
-use super::check::Check;
+use super::read::Check;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
 use kombo_mirror::config::{
-    AuthSettings, KomboSettings, RetentionSettings, Settings, SyncSettings,
+    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
 };
 use kombo_mirror::db::Connection;
 use kombo_mirror::graphql::Schema;
@@ -323,6 +323,7 @@ fn settings(
     // what a run would wait for is the test's to see, not the client's to hide
     kombo.attempts = 1;
     Settings {
+        role: Role::All,
         database_url: database.url().into(),
         database_pool_size: 8,
         kombo,
