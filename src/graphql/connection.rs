@@ -4,7 +4,9 @@
 //! shift nor repeat it (F67). A count costs its query only where it is asked for.
 
 use async_graphql::ServerResult;
+use chrono::DateTime;
 
+use super::events::WEBHOOK_EVENT;
 use super::ids;
 use super::plan::{Plan, iso, json_object};
 use super::select::Selected;
@@ -61,21 +63,30 @@ const NEWEST_FIRST: Order = Order {
     comparison: "<",
 };
 
+const NEWEST_EVENT_FIRST: Order = Order {
+    name: "NEWEST_EVENT",
+    keys: &[("received_at", "timestamptz"), ("id", "text")],
+    direction: "DESC",
+    comparison: "<",
+};
+
 impl Order {
     fn of(target: Target) -> &'static Self {
         match target {
             Target::Mirrored(_) => &BY_KOMBO_ID,
             Target::Plain(shape) if shape.name == "Integration" => &BY_ID,
+            Target::Plain(shape) if shape.name == WEBHOOK_EVENT.name => &NEWEST_EVENT_FIRST,
             Target::Plain(_) => &NEWEST_FIRST,
         }
     }
 
     /// Whether the keys of a cursor, which a client may have made up, have the types of the columns.
     fn accepts(&self, keys: &[String]) -> bool {
-        self.keys
-            .iter()
-            .zip(keys)
-            .all(|((_, ty), key)| *ty != "bigint" || key.parse::<i64>().is_ok())
+        self.keys.iter().zip(keys).all(|((_, ty), key)| match *ty {
+            "bigint" => key.parse::<i64>().is_ok(),
+            "timestamptz" => DateTime::parse_from_rfc3339(key).is_ok(),
+            _ => true,
+        })
     }
 
     fn columns(&self, alias: &str) -> Vec<String> {

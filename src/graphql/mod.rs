@@ -7,6 +7,7 @@
 mod answers;
 mod connection;
 mod errors;
+mod events;
 mod ids;
 mod life;
 mod mutation;

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::connection::{self, Scope};
 use super::errors::{self, Code};
+use super::events::WEBHOOK_EVENT;
 use super::ids;
 use super::plan::{Plan, Query};
 use super::records::INTEGRATION;
@@ -18,7 +19,7 @@ use super::select::{self, Selected};
 use super::status::{ENDPOINT_SYNC_STATUS, SYNC_RUN};
 use super::words::{KomboEndpoint, SyncMode};
 use super::{read, types};
-use crate::auth::Viewer;
+use crate::auth::{self, Viewer};
 use crate::models;
 use crate::models::object::{Object, Target};
 
@@ -46,6 +47,8 @@ enum Reads {
     SyncStatus,
     /// A run, by its opaque id.
     SyncRun,
+    /// What the inbox received; for admins.
+    WebhookEvents,
 }
 
 fn roots() -> Vec<Root> {
@@ -104,6 +107,15 @@ fn roots() -> Vec<Root> {
         Target::Plain(&SYNC_RUN),
         "Sync runs, newest first.",
     ));
+    let events = list(
+        "webhookEvents",
+        Target::Plain(&WEBHOOK_EVENT),
+        "Webhooks of Kombo's, newest first; needs a token with the admin scope.",
+    );
+    roots.push(Root {
+        reads: Reads::WebhookEvents,
+        ..events
+    });
     roots
 }
 
@@ -246,6 +258,7 @@ fn statement<'q>(
                 None => None,
             }
         }
+        Reads::WebhookEvents => Some(webhook_events(&mut plan, selected)?),
         Reads::Node => node(&mut plan, selected)?,
     };
     Ok(sql.map(|sql| {
@@ -323,6 +336,16 @@ fn sync_status<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult
         "SELECT coalesce(json_agg({json} ORDER BY {alias}.integration_id, {alias}.endpoint), '[]'::json) \
          FROM endpoint_states {alias} JOIN integrations i ON i.id = {alias}.integration_id WHERE {visible} AND {which}"
     ))
+}
+
+/// What was received says who the customers are and how they are doing: not for every reader.
+fn webhook_events<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<String> {
+    if plan.viewer.scope != auth::Scope::Admin {
+        let error = errors::needs_admin().into_server_error(selected.field.pos);
+        return Err(plan.query.set_error_path(error));
+    }
+    let target = Target::Plain(&WEBHOOK_EVENT);
+    connection::connection(plan, target, &Scope::All, selected)
 }
 
 /// SQL of the first of some runs.

@@ -9,7 +9,7 @@ use async_graphql::registry::{
 };
 
 use super::connection::{DEFAULT_PAGE, LARGEST_PAGE};
-use super::{records, status, words};
+use super::{events, records, status, words};
 use crate::models;
 use crate::models::object::{EnumType, Field, INTEGRATION_FIELD, Kind, Object, Shape, Target};
 
@@ -19,6 +19,7 @@ const SHAPES: &[&Shape] = &[
     &status::ENDPOINT_SYNC_STATUS,
     &status::SYNC_RUN,
     &status::SYNC_ERROR,
+    &events::WEBHOOK_EVENT,
     &INTEGRATION_FIELD,
 ];
 
@@ -62,6 +63,8 @@ fn fields(target: Target) -> impl Iterator<Item = &'static Field> {
 pub(super) fn root_table(shape: &Shape) -> (&'static str, &'static str) {
     if shape.name == records::INTEGRATION.name {
         ("integrations", "id")
+    } else if shape.name == events::WEBHOOK_EVENT.name {
+        ("webhook_events", "integration_id")
     } else {
         ("sync_runs", "integration_id")
     }
@@ -99,6 +102,8 @@ pub(super) fn register(registry: &mut Registry) {
         );
         if shape.is_node {
             registry.add_implements(shape.name, NODE);
+        }
+        if shape.is_node || shape.name == events::WEBHOOK_EVENT.name {
             add_connection(registry, shape.name, false);
         }
     }

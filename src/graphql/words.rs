@@ -2,6 +2,7 @@
 
 use async_graphql::Enum;
 
+use super::events::WEBHOOK_OUTCOME;
 use crate::models::object::EnumType;
 use crate::models::{self, Mode};
 
@@ -65,6 +66,7 @@ pub(super) const ENUMS: &[&EnumType] = &[
     &SYNC_HEALTH,
     &INTEGRATION_STATE,
     &INTEGRATION_SETUP_STATUS,
+    &WEBHOOK_OUTCOME,
 ];
 
 pub(super) static SYNC_TRIGGER: EnumType = EnumType {

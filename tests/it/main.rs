@@ -8,6 +8,8 @@ mod convergence;
 mod crash;
 /// What leaves the mirror, and what must not.
 mod deletions;
+/// What admins see of the inbox.
+mod events;
 /// Kombo fails in every way it can.
 mod faults;
 /// Records that are not what the documentation says.
