@@ -71,6 +71,14 @@ impl Settings {
         }
     }
 
+    /// What `verify` needs: the database and Kombo. Nobody can reach it, so it wants no secret and no token.
+    ///
+    /// # Errors
+    /// As [`Settings::check`].
+    pub fn check_for_verify(raw: &RawSettings) -> Result<Self, Vec<String>> {
+        Self::check(&raw.without_doors())
+    }
+
     /// Only what the database needs, for `migrate`.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::support::look::{eventually, text};
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The program without any setting of this machine.
-fn program(arguments: &[&str]) -> Command {
+pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kombo-mirror"));
     command
         .args(arguments)
@@ -31,7 +31,7 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-async fn output(mut command: Command) -> Output {
+pub(crate) async fn output(mut command: Command) -> Output {
     let ended = tokio::time::timeout(LIMIT, command.output()).await;
     ended
         .expect("the program ends")
