@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::config::{AuthSettings, KomboSettings, Settings, SyncSettings};
+use crate::config::{AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings};
 use crate::embedded::{self, Postgres};
 use crate::integrations;
 use crate::models::{self, Mode};
@@ -138,6 +138,7 @@ async fn start_simulator(
 fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> Settings {
     let api_key = simulator::Options::default().api_key.into();
     Settings {
+        role: Role::All,
         database_url: postgres.url(DATABASE).into(),
         database_pool_size: 16,
         kombo: KomboSettings::new(&simulator.base_url(), api_key),
@@ -149,6 +150,7 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
             admin: vec![ADMIN_TOKEN.into()],
         },
         sync: SyncSettings::default(),
+        retention: RetentionSettings::default(),
     }
 }
 

@@ -49,18 +49,40 @@ pub struct App {
 
 /// The routes.
 pub fn routes(app: App) -> axum::Router {
-    axum::Router::new()
+    let probed = probes(app.engine.clone());
+    let routes = axum::Router::new()
         .route("/", get(|| async { Redirect::to("/graphiql") }))
         .route("/graphql", post(graphql_post).get(graphql_get))
         .route("/webhooks/kombo", post(receive_webhook))
+        .route("/metrics", get(show_metrics))
+        .with_state(app)
+        .merge(console::routes());
+    within_limits(probed.merge(routes))
+}
+
+/// The routes of a process that only works.
+pub fn worker_routes(engine: Engine) -> axum::Router {
+    let metrics = axum::Router::new()
+        .route(
+            "/metrics",
+            get(|State(engine): State<Engine>| async move { metrics_of(&engine, 0).await }),
+        )
+        .with_state(engine.clone());
+    within_limits(probes(engine).merge(metrics))
+}
+
+fn probes(engine: Engine) -> axum::Router {
+    axum::Router::new()
         .route(
             "/healthz",
             get(|| async { Json(json!({ "status": "alive" })) }),
         )
         .route("/readyz", get(readiness))
-        .route("/metrics", get(show_metrics))
-        .with_state(app)
-        .merge(console::routes())
+        .with_state(engine)
+}
+
+fn within_limits(routes: axum::Router) -> axum::Router {
+    routes
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "NOT_FOUND", "no such page") })
         .layer(CatchPanicLayer::new())
         .layer(TimeoutLayer::with_status_code(
@@ -75,8 +97,8 @@ fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-async fn readiness(State(app): State<App>) -> Response {
-    match db::is_ready(&app.engine.pool).await {
+async fn readiness(State(engine): State<Engine>) -> Response {
+    match db::is_ready(&engine.pool).await {
         Ok(true) => Json(json!({ "status": "ready" })).into_response(),
         Ok(false) => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -95,10 +117,13 @@ async fn readiness(State(app): State<App>) -> Response {
 }
 
 async fn show_metrics(State(app): State<App>) -> Response {
+    metrics_of(&app.engine, app.refused_webhooks.load(Ordering::Relaxed)).await
+}
+
+async fn metrics_of(engine: &Engine, refused_webhooks: u64) -> Response {
     let shown = async {
-        let mut connection = app.engine.pool.get().await?;
-        let refused = app.refused_webhooks.load(Ordering::Relaxed);
-        metrics::render(&mut connection, refused, (app.engine.clock)()).await
+        let mut connection = engine.pool.get().await?;
+        metrics::render(&mut connection, refused_webhooks, (engine.clock)()).await
     };
     match shown.await {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),

@@ -12,7 +12,8 @@
 //! A webhook is only a mark that something changed: it carries no data, it may come twice or never. So the
 //! data always comes by fetching. A run fetches one endpoint of one integration, since a moment (delta) or
 //! entirely (full), and the watermark of that pair says up to which moment Kombo's changes are in the
-//! mirror. What no webhook announced is found by a delta every hour and a full fetch every week.
+//! mirror. What no webhook announced is found by a delta every hour and a full fetch every week. What is to be
+//! forgotten is removed about once an hour.
 //!
 //! # The rooms
 //!
@@ -28,6 +29,7 @@
 //! | [`integrations`] | which integrations exist and what Kombo says of them | call Kombo |
 //! | [`queue`] | runs: asked for, claimed under a lease, continued at a checkpoint, ended | know Kombo |
 //! | [`schedule`] | asks for what nobody announced: first loads, catch-up deltas, full fetches | keep due times in memory |
+//! | [`retention`] | removes what is due: deleted integrations, personal fields of absent records, old runs and events | touch a row that is not due, hold a lock for long |
 //! | [`sync`] | plan (an event's models → runs) and run (pages → rows → watermark, removals) | name a model; it walks [`models::ALL`] |
 //! | [`kombo`] | the client: pages, retries, what an error asks for, how much may be asked | touch the database |
 //! | [`budget`] | Kombo's rate limit, shared by all processes with one API key | keep a request waiting for the database, hold the key |
@@ -36,6 +38,7 @@
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
 //! | [`metrics`] | the numbers for Prometheus, read from the tables | show content of a record |
 //! | [`verify`] | the mirror compared with Kombo, by asking again | write, show content of a record |
+//! | [`escapes`] | JSON escapes that Postgres cannot store, replaced | change anything else |
 //! | [`db`] | pools, TLS, migrations | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
 //! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
@@ -50,7 +53,8 @@
 //!
 //! 1. `receive_webhook` in [`http`] takes the body's bytes, at most [`webhook::LARGEST_BODY`].
 //!    [`webhook::is_signed`] compares the signature with each secret; without a good one the answer is 401
-//!    and nothing is stored. [`webhook::read_event`] reads what it says, or the answer is 400.
+//!    and nothing is stored. [`webhook::read_event`] reads what it says; only what is no JSON object is
+//!    refused, and what cannot be used is stored like everything else.
 //! 2. [`inbox::accept`] opens one transaction: it stores the event (a second delivery ends here), registers
 //!    an integration it did not know, lets [`sync::plan::runs_for`] turn the changed models into the fewest
 //!    fetches that are right, and hands each to [`queue::enqueue`], which adds a run or strengthens the one
@@ -103,6 +107,7 @@ pub mod kombo;
 pub mod metrics;
 pub mod models;
 pub mod queue;
+pub mod retention;
 pub mod schedule;
 pub mod serve;
 pub mod simulator;

@@ -90,7 +90,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Differences go to the standard output, everything else does not, so that they can be counted.
 async fn compare(verify: &Verify) -> ExitCode {
-    let settings = match Settings::check_for_verify(&verify.settings) {
+    let settings = match Settings::check_for_sync(&verify.settings) {
         Ok(settings) => settings,
         Err(problems) => return refuse(&problems),
     };

@@ -21,6 +21,7 @@ use crate::http::{self, App};
 use crate::integrations::Details;
 use crate::kombo::Client;
 use crate::queue::{self, Appetite};
+use crate::retention::Keeper;
 use crate::sync::Engine;
 use crate::{clock, db, integrations, schedule};
 
@@ -104,17 +105,10 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
 /// A part of the server ended by itself; it is named.
 pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
     let engine = prepare(&settings, stop.clone()).await?;
-    let app = App {
-        schema: Schema::new(Some(engine.clone())),
-        engine: engine.clone(),
-        auth: Arc::new(settings.auth.clone()),
-        webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
-        refused_webhooks: Arc::new(AtomicU64::new(0)),
-    };
+    let routes = routes(&settings, &engine);
     let address = listener.local_addr()?;
-    tracing::info!(%address, "listening");
-    let mut parts = JoinSet::new();
-    let routes = http::routes(app);
+    tracing::info!(%address, role = ?settings.role, "listening");
+    let mut parts = Parts::new();
     let until = stopped(stop.clone());
     parts.spawn(named("http", async move {
         axum::serve(listener, routes)
@@ -122,21 +116,12 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
             .await
             .context("serving HTTP")
     }));
-    for number in 0..settings.sync.workers {
-        // where there are several, the first leaves full fetches to the others
-        let appetite = if number == 0 && settings.sync.workers > 1 {
-            Appetite::Deltas
-        } else {
-            Appetite::Anything
-        };
-        parts.spawn(named("worker", work(engine.clone(), appetite)));
+    if settings.role.works() {
+        spawn_workers(&mut parts, &engine, settings.database_url);
+        let keeper = Keeper::new(engine.pool.clone(), settings.retention, stop.clone());
+        let removal = remove_what_is_due(keeper, engine.clone());
+        parts.spawn(named("retention", removal));
     }
-    parts.spawn(named("schedule", keep_schedule(engine.clone())));
-    parts.spawn(named(
-        "listener",
-        keep_listening(engine.clone(), settings.database_url),
-    ));
-    parts.spawn(named("integration details", keep_details(engine)));
     while let Some(ended) = parts.join_next().await {
         let (name, result) = ended.context("a part of the server panicked")?;
         result.with_context(|| format!("the part {name} failed"))?;
@@ -146,6 +131,39 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+type Parts = JoinSet<(&'static str, anyhow::Result<()>)>;
+
+fn routes(settings: &Settings, engine: &Engine) -> axum::Router {
+    if !settings.role.serves_api() {
+        return http::worker_routes(engine.clone());
+    }
+    http::routes(App {
+        schema: Schema::new(Some(engine.clone())),
+        engine: engine.clone(),
+        auth: Arc::new(settings.auth.clone()),
+        webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
+        refused_webhooks: Arc::new(AtomicU64::new(0)),
+    })
+}
+
+fn spawn_workers(parts: &mut Parts, engine: &Engine, database_url: SecretString) {
+    for number in 0..engine.settings.workers {
+        // where there are several, the first leaves full fetches to the others
+        let appetite = if number == 0 && engine.settings.workers > 1 {
+            Appetite::Deltas
+        } else {
+            Appetite::Anything
+        };
+        parts.spawn(named("worker", work(engine.clone(), appetite)));
+    }
+    parts.spawn(named("schedule", keep_schedule(engine.clone())));
+    parts.spawn(named(
+        "listener",
+        keep_listening(engine.clone(), database_url),
+    ));
+    parts.spawn(named("integration details", keep_details(engine.clone())));
 }
 
 async fn named<T>(name: &'static str, part: impl Future<Output = T>) -> (&'static str, T) {
@@ -250,6 +268,25 @@ async fn keep_details(engine: Engine) -> anyhow::Result<()> {
             );
         }
         nap(&engine, engine.settings.poll).await;
+    }
+    Ok(())
+}
+
+/// How often to look whether the hourly removal is due.
+const RETENTION_LOOK: Duration = Duration::from_secs(60);
+
+async fn remove_what_is_due(keeper: Keeper, engine: Engine) -> anyhow::Result<()> {
+    while !*engine.stop.borrow() {
+        if let Err(error) = keeper.look((engine.clock)()).await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "what is due for removal could not be removed"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETENTION_LOOK) => {}
+            () = stopped(engine.stop.clone()) => {}
+        }
     }
     Ok(())
 }

@@ -19,8 +19,8 @@ CREATE TABLE record_changes (
     run_id bigint NOT NULL,
     PRIMARY KEY (integration_id, sequence)
 );
--- rows come in the order of time, so a summary of each range of pages is enough to find the old ones
-CREATE INDEX record_changes_by_time ON record_changes USING brin (at);
+-- to forget the old ones
+CREATE INDEX record_changes_by_time ON record_changes (at);
 
 -- Rows that the removal guard kept, exactly as they were shown: an approval removes no others.
 CREATE TABLE held_back_removals (

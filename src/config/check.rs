@@ -1,17 +1,21 @@
 //! From text to checked settings: every problem is collected and named, none stops the others.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
-use super::{AuthSettings, KomboSettings, LogFormat, RawSettings, Settings, SyncSettings};
+use super::read::{Check, list};
+use super::{AuthSettings, KomboSettings, LogFormat, RawSettings, Role, Settings, SyncSettings};
 use crate::db;
 
 /// Kombo's EU region, the default of its own SDKs.
 const KOMBO_EU: &str = "https://api.kombo.dev/v1";
+
+/// Leases that a busy machine can keep, and that a crash does not turn into an outage.
+const LEASES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(600);
 
 impl Settings {
     /// Checks the settings.
@@ -20,63 +24,32 @@ impl Settings {
     /// One sentence for every setting that is missing, malformed or contradicts another.
     pub fn check(raw: &RawSettings) -> Result<Self, Vec<String>> {
         let mut check = Check::default();
-        let database_url = check.database_url(raw);
-        let api_key = check.secret(
-            "KOMBO_API_KEY",
-            raw.kombo_api_key.as_ref(),
-            raw.kombo_api_key_file.as_ref(),
-        );
-        if api_key.is_none() {
-            check.missing("KOMBO_API_KEY", "the key of your Kombo environment");
-        }
-        let webhook_secrets = check.secrets(
-            "KOMBO_WEBHOOK_SECRET",
-            raw.kombo_webhook_secret.as_ref(),
-            raw.kombo_webhook_secret_file.as_ref(),
-        );
-        if webhook_secrets.is_empty() {
-            check.missing(
-                "KOMBO_WEBHOOK_SECRET",
-                "without it nobody could tell Kombo's webhooks from forged ones",
-            );
-        }
+        let role = check.role(raw.role.as_ref());
+        let webhook_secrets = check.webhook_secrets(raw, role);
         let listen_addr = check.parsed(
             "LISTEN_ADDR",
             raw.listen_addr.as_ref(),
             SocketAddr::from(([127, 0, 0, 1], 8080)),
             "an address with a port such as 127.0.0.1:8080",
         );
-        let auth = check.auth(raw, listen_addr);
-        let api_url = check.api_url(raw.kombo_api_url.as_deref().unwrap_or(KOMBO_EU));
-        let sync = check.sync(raw);
-        let database_pool_size = check.count(
-            "DATABASE_POOL_SIZE",
-            raw.database_pool_size.as_ref(),
-            16,
-            4..=1000,
-        );
-        check.log_format(raw.log_format.as_ref());
-        match (database_url, api_key, check.problems.is_empty()) {
-            (Some(database_url), Some(api_key), true) => Ok(Self {
-                database_url,
-                database_pool_size,
-                kombo: KomboSettings::new(&api_url, api_key),
+        let auth = check.auth(raw, role, listen_addr);
+        check.engine(
+            raw,
+            role,
+            Doors {
                 webhook_secrets,
-                integration_ids: list(raw.kombo_integration_ids.as_deref().unwrap_or_default()),
                 listen_addr,
                 auth,
-                sync,
-            }),
-            _ => Err(check.problems),
-        }
+            },
+        )
     }
 
-    /// What `verify` needs: the database and Kombo. Nobody can reach it, so it wants no secret and no token.
+    /// What `sync` and `verify` need: they ask Kombo as a server does, but nobody can reach them.
     ///
     /// # Errors
     /// As [`Settings::check`].
-    pub fn check_for_verify(raw: &RawSettings) -> Result<Self, Vec<String>> {
-        Self::check(&raw.without_doors())
+    pub fn check_for_sync(raw: &RawSettings) -> Result<Self, Vec<String>> {
+        Check::default().engine(raw, Role::Worker, Doors::closed())
     }
 
     /// Only what the database needs, for `migrate`.
@@ -90,6 +63,27 @@ impl Settings {
     }
 }
 
+/// What a server can be reached by.
+struct Doors {
+    webhook_secrets: Vec<SecretString>,
+    listen_addr: SocketAddr,
+    auth: AuthSettings,
+}
+
+impl Doors {
+    /// No secret and no token opens anything.
+    fn closed() -> Self {
+        Self {
+            webhook_secrets: Vec::new(),
+            listen_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            auth: AuthSettings::Tokens {
+                read: Vec::new(),
+                admin: Vec::new(),
+            },
+        }
+    }
+}
+
 /// How log lines look; a malformed value is reported by [`Settings::check`] and read as text here.
 #[must_use]
 pub fn log_format(raw: &RawSettings) -> LogFormat {
@@ -97,21 +91,75 @@ pub fn log_format(raw: &RawSettings) -> LogFormat {
     check.log_format(raw.log_format.as_ref())
 }
 
-/// Collects problems instead of stopping at the first.
-#[derive(Default)]
-struct Check {
-    problems: Vec<String>,
-}
-
 impl Check {
-    fn missing(&mut self, name: &str, why: &str) {
-        // A file that could not be read was already named.
-        if !self
-            .problems
-            .iter()
-            .any(|problem| problem.starts_with(name))
-        {
-            self.problems.push(format!("{name} is missing: {why}"));
+    fn role(&mut self, value: Option<&String>) -> Role {
+        match value.map(String::as_str) {
+            None | Some("all") => Role::All,
+            Some("api") => Role::Api,
+            Some("worker") => Role::Worker,
+            Some(other) => {
+                self.problems
+                    .push(format!("ROLE must be all, api or worker, not {other:?}"));
+                Role::All
+            }
+        }
+    }
+
+    fn webhook_secrets(&mut self, raw: &RawSettings, role: Role) -> Vec<SecretString> {
+        let secrets = self.secrets(
+            "KOMBO_WEBHOOK_SECRET",
+            raw.kombo_webhook_secret.as_ref(),
+            raw.kombo_webhook_secret_file.as_ref(),
+        );
+        if secrets.is_empty() && role.serves_api() {
+            self.missing(
+                "KOMBO_WEBHOOK_SECRET",
+                "without it nobody could tell Kombo's webhooks from forged ones",
+            );
+        }
+        secrets
+    }
+
+    /// The rest of the settings: what every role needs, and what only those need who ask Kombo.
+    fn engine(
+        mut self,
+        raw: &RawSettings,
+        role: Role,
+        doors: Doors,
+    ) -> Result<Settings, Vec<String>> {
+        let database_url = self.database_url(raw);
+        let api_key = self.secret(
+            "KOMBO_API_KEY",
+            raw.kombo_api_key.as_ref(),
+            raw.kombo_api_key_file.as_ref(),
+        );
+        if api_key.is_none() && role.works() {
+            self.missing("KOMBO_API_KEY", "the key of your Kombo environment");
+        }
+        let api_url = self.api_url(raw.kombo_api_url.as_deref().unwrap_or(KOMBO_EU));
+        let sync = self.sync(raw);
+        let retention = self.retention(raw);
+        let database_pool_size = self.count(
+            "DATABASE_POOL_SIZE",
+            raw.database_pool_size.as_ref(),
+            16,
+            4..=1000,
+        );
+        self.log_format(raw.log_format.as_ref());
+        match (database_url, self.problems.is_empty()) {
+            (Some(database_url), true) => Ok(Settings {
+                role,
+                database_url,
+                database_pool_size,
+                kombo: KomboSettings::new(&api_url, api_key.unwrap_or_default()),
+                webhook_secrets: doors.webhook_secrets,
+                integration_ids: list(raw.kombo_integration_ids.as_deref().unwrap_or_default()),
+                listen_addr: doors.listen_addr,
+                auth: doors.auth,
+                sync,
+                retention,
+            }),
+            _ => Err(self.problems),
         }
     }
 
@@ -173,6 +221,7 @@ impl Check {
                 default.workers,
                 1..=64,
             ),
+            lease: self.duration("SYNC_LEASE", raw.sync_lease.as_ref(), default.lease),
             removal_guard_rows: self.parsed(
                 "REMOVAL_GUARD_ROWS",
                 raw.removal_guard_rows.as_ref(),
@@ -195,6 +244,12 @@ impl Check {
             self.problems
                 .push("REMOVAL_GUARD_ROWS must not be negative".to_owned());
         }
+        if !LEASES.contains(&sync.lease) {
+            self.problems.push(
+                "SYNC_LEASE must be from 1s to 10m: it is renewed three times in it, and so long a dead worker's run waits"
+                    .to_owned(),
+            );
+        }
         if sync.full_fetch_interval > Duration::from_secs(13 * 24 * 3600) {
             self.problems.push(
                 "FULL_FETCH_INTERVAL must not exceed 13d: Kombo blanks deleted records after 14 days"
@@ -204,7 +259,7 @@ impl Check {
         sync
     }
 
-    fn auth(&mut self, raw: &RawSettings, listen_addr: SocketAddr) -> AuthSettings {
+    fn auth(&mut self, raw: &RawSettings, role: Role, listen_addr: SocketAddr) -> AuthSettings {
         let read = self.secrets(
             "API_READ_TOKENS",
             raw.api_read_tokens.as_ref(),
@@ -232,7 +287,7 @@ impl Check {
                 AuthSettings::Off
             }
             "on" => {
-                if !has_tokens {
+                if !has_tokens && role.serves_api() {
                     self.problems.push(
                         "API_READ_TOKENS or API_ADMIN_TOKENS is missing: set one, or AUTH=off on a loopback address"
                             .to_owned(),
@@ -258,187 +313,5 @@ impl Check {
                 LogFormat::Text
             }
         }
-    }
-
-    fn duration(&mut self, name: &str, value: Option<&String>, default: Duration) -> Duration {
-        let Some(text) = value else { return default };
-        humantime::parse_duration(text).unwrap_or_else(|_| {
-            self.problems.push(format!(
-                "{name} must be a duration such as 90s, 5m, 1h or 7d, not {text:?}"
-            ));
-            default
-        })
-    }
-
-    fn count(
-        &mut self,
-        name: &str,
-        value: Option<&String>,
-        default: usize,
-        range: std::ops::RangeInclusive<usize>,
-    ) -> usize {
-        let count = self.parsed(name, value, default, "a whole number");
-        if !range.contains(&count) {
-            self.problems.push(format!(
-                "{name} must be from {} to {}, not {count}",
-                range.start(),
-                range.end()
-            ));
-        }
-        count
-    }
-
-    fn parsed<T: std::str::FromStr>(
-        &mut self,
-        name: &str,
-        value: Option<&String>,
-        default: T,
-        expected: &str,
-    ) -> T {
-        let Some(text) = value else { return default };
-        text.parse().unwrap_or_else(|_| {
-            self.problems
-                .push(format!("{name} must be {expected}, not {text:?}"));
-            default
-        })
-    }
-
-    fn secrets(
-        &mut self,
-        name: &str,
-        value: Option<&String>,
-        file: Option<&String>,
-    ) -> Vec<SecretString> {
-        self.secret(name, value, file)
-            .map(|secret| {
-                list(secret.expose_secret())
-                    .into_iter()
-                    .map(SecretString::from)
-                    .collect()
-            })
-            .unwrap_or_default()
-    }
-
-    fn secret(
-        &mut self,
-        name: &str,
-        value: Option<&String>,
-        file: Option<&String>,
-    ) -> Option<SecretString> {
-        let text = match (value, file) {
-            (Some(_), Some(_)) => {
-                self.problems.push(format!(
-                    "{name} and {name}_FILE contradict each other: set one"
-                ));
-                return None;
-            }
-            (Some(value), None) => value.clone(),
-            (None, Some(path)) => match std::fs::read_to_string(Path::new(path)) {
-                Ok(text) => text,
-                Err(error) => {
-                    self.problems
-                        .push(format!("{name}_FILE={path} cannot be read: {error}"));
-                    return None;
-                }
-            },
-            (None, None) => return None,
-        };
-        let text = text.trim();
-        (!text.is_empty()).then(|| SecretString::from(text.to_owned()))
-    }
-}
-
-fn list(text: &str) -> Vec<String> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn complete() -> RawSettings {
-        RawSettings {
-            database_url: Some("postgres://localhost/kombo".to_owned()),
-            kombo_api_key: Some("ks_dev_1".to_owned()),
-            kombo_webhook_secret: Some("old, new".to_owned()),
-            api_read_tokens: Some("reader".to_owned()),
-            ..RawSettings::default()
-        }
-    }
-
-    #[test]
-    fn every_wrong_setting_is_named_at_once() {
-        let raw = RawSettings {
-            listen_addr: Some("everywhere".to_owned()),
-            full_fetch_interval: Some("weekly".to_owned()),
-            sync_workers: Some("0".to_owned()),
-            log_format: Some("xml".to_owned()),
-            kombo_api_url: Some("api.kombo.dev".to_owned()),
-            ..RawSettings::default()
-        };
-        let problems = Settings::check(&raw).unwrap_err();
-        for name in [
-            "DATABASE_URL",
-            "KOMBO_API_KEY",
-            "KOMBO_WEBHOOK_SECRET",
-            "LISTEN_ADDR",
-            "API_READ_TOKENS",
-            "FULL_FETCH_INTERVAL",
-            "SYNC_WORKERS",
-            "LOG_FORMAT",
-            "KOMBO_API_URL",
-        ] {
-            assert!(
-                problems.iter().any(|problem| problem.contains(name)),
-                "{name} is not named in {problems:?}"
-            );
-        }
-    }
-
-    // F56: no secret, no server.
-    #[test]
-    fn an_empty_webhook_secret_is_refused() {
-        let raw = RawSettings {
-            kombo_webhook_secret: Some(" , ".to_owned()),
-            ..complete()
-        };
-        let problems = Settings::check(&raw).unwrap_err();
-        assert_eq!(problems.len(), 1);
-        assert!(problems[0].contains("KOMBO_WEBHOOK_SECRET"));
-    }
-
-    #[test]
-    fn auth_off_is_refused_beyond_loopback_and_beside_tokens() {
-        let raw = RawSettings {
-            auth: Some("off".to_owned()),
-            listen_addr: Some("0.0.0.0:80".to_owned()),
-            ..complete()
-        };
-        assert_eq!(Settings::check(&raw).unwrap_err().len(), 2);
-    }
-
-    #[test]
-    fn secrets_never_appear_in_debug() {
-        let settings = Settings::check(&complete()).unwrap();
-        let shown = format!("{settings:?}");
-        assert!(!shown.contains("ks_dev_1") && !shown.contains("reader"));
-        assert_eq!(settings.webhook_secrets.len(), 2);
-    }
-
-    #[test]
-    fn a_secret_may_come_from_a_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "ks_dev_2\n").unwrap();
-        let raw = RawSettings {
-            kombo_api_key: None,
-            kombo_api_key_file: Some(file.path().display().to_string()),
-            ..complete()
-        };
-        let settings = Settings::check(&raw).unwrap();
-        assert_eq!(settings.kombo.api_key.expose_secret(), "ks_dev_2");
     }
 }

@@ -6,6 +6,10 @@
 //! nothing in `Debug`.
 
 mod check;
+mod read;
+mod retention;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,10 +18,15 @@ use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 pub use check::log_format;
+pub use retention::RetentionSettings;
 
 /// The settings as typed: unchecked text. Doc comments are the `--help` texts.
 #[derive(Args, Clone, Default)]
 pub struct RawSettings {
+    /// What this process does: "api" receives webhooks and answers GraphQL, "worker" keeps the mirror fresh,
+    /// "all" does both [default: all]
+    #[arg(long, env = "ROLE")]
+    pub role: Option<String>,
     /// Postgres URL, for instance postgres://user:password@host/db?sslmode=verify-full (required)
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
@@ -75,32 +84,27 @@ pub struct RawSettings {
     /// Runs that work at the same time in this process [default: 4]
     #[arg(long, env = "SYNC_WORKERS")]
     pub sync_workers: Option<String>,
+    /// A run whose worker gave no sign of life for so long is taken over by another [default: 15s]
+    #[arg(long, env = "SYNC_LEASE")]
+    pub sync_lease: Option<String>,
     /// Rows of one model that a full fetch may remove by absence whatever the share [default: 50]
     #[arg(long, env = "REMOVAL_GUARD_ROWS")]
     pub removal_guard_rows: Option<String>,
     /// Share of a model's rows that a full fetch may remove by absence, in percent [default: 10]
     #[arg(long, env = "REMOVAL_GUARD_PERCENT")]
     pub removal_guard_percent: Option<String>,
+    /// How long all that is mirrored of an integration stays after Kombo deleted it [default: 14d]
+    #[arg(long, env = "INTEGRATION_RETENTION")]
+    pub integration_retention: Option<String>,
+    /// How long finished sync runs and received webhooks are kept [default: 90d]
+    #[arg(long, env = "RUN_RETENTION")]
+    pub run_retention: Option<String>,
+    /// How long the feed of record changes is kept [default: 30d]
+    #[arg(long, env = "CHANGE_RETENTION")]
+    pub change_retention: Option<String>,
     /// Log lines as text or json [default: text]
     #[arg(long, env = "LOG_FORMAT")]
     pub log_format: Option<String>,
-}
-
-impl RawSettings {
-    /// The same for somebody whom nobody can reach: no secret and no token opens anything.
-    fn without_doors(&self) -> Self {
-        Self {
-            kombo_webhook_secret: Some("none".to_owned()),
-            kombo_webhook_secret_file: None,
-            listen_addr: None,
-            api_read_tokens: None,
-            api_read_tokens_file: None,
-            api_admin_tokens: None,
-            api_admin_tokens_file: None,
-            auth: Some("off".to_owned()),
-            ..self.clone()
-        }
-    }
 }
 
 /// How log lines look.
@@ -112,16 +116,43 @@ pub enum LogFormat {
     Json,
 }
 
-/// The checked settings of a server.
+/// What a process does. Several of each may share one database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Both of the following.
+    All,
+    /// Receives webhooks, answers GraphQL and shows the pages; fetches nothing.
+    Api,
+    /// Works on runs and keeps the schedule; by HTTP it only says how it is.
+    Worker,
+}
+
+impl Role {
+    /// Whether it opens its doors to Kombo and to readers.
+    #[must_use]
+    pub fn serves_api(self) -> bool {
+        self != Self::Worker
+    }
+
+    /// Whether it asks Kombo.
+    #[must_use]
+    pub fn works(self) -> bool {
+        self != Self::Api
+    }
+}
+
+/// The checked settings of a process.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What it does.
+    pub role: Role,
     /// See [`RawSettings::database_url`].
     pub database_url: SecretString,
     /// Connections, at least 4.
     pub database_pool_size: usize,
     /// What the client of Kombo needs.
     pub kombo: KomboSettings,
-    /// Secrets that a webhook may be signed with; never empty.
+    /// Secrets that a webhook may be signed with; empty only where no webhook is received.
     pub webhook_secrets: Vec<SecretString>,
     /// Kombo ids of integrations to register at start.
     pub integration_ids: Vec<String>,
@@ -131,6 +162,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// What decides when and how far to fetch.
     pub sync: SyncSettings,
+    /// How long what is kept.
+    pub retention: RetentionSettings,
 }
 
 /// Where and as whom to ask Kombo.

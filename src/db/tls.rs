@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -54,7 +55,12 @@ impl Target {
             ),
         };
         rest.push(("sslmode".to_owned(), wire_mode.to_owned()));
-        parsed.query_pairs_mut().clear().extend_pairs(rest);
+        // not as a form is written: Postgres takes `+` for a plus
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs = rest
+            .iter()
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+        parsed.set_query(Some(&pairs.collect::<Vec<_>>().join("&")));
         let mut config: tokio_postgres::Config = parsed
             .as_str()
             .parse()
@@ -205,6 +211,15 @@ mod tests {
             assert!(Target::parse(&url).is_ok(), "{mode}");
         }
         assert!(Target::parse("postgres://localhost/db?sslmode=sometimes").is_err());
+    }
+
+    #[test]
+    fn the_urls_own_options_come_last_and_as_they_were_written() {
+        let url =
+            "postgres://localhost/db?options=-c%20statement_timeout%3D5s&application_name=a+b";
+        let target = Target::parse(url).unwrap();
+        let options = target.config.get_options().unwrap();
+        assert!(options.ends_with(" -c statement_timeout=5s"), "{options}");
     }
 
     #[test]

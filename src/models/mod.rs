@@ -10,6 +10,7 @@ pub mod compare;
 pub mod course_progressions;
 pub mod courses;
 pub mod effect;
+pub mod erasure;
 pub mod lists;
 pub mod object;
 pub mod page;

@@ -51,7 +51,11 @@ mod relations;
 mod tls;
 // triggerResync, runs and health
 mod resync;
+/// What leaves the database for good.
+mod retention;
 // the published schema
+/// Postgres goes away and comes back.
+mod outage;
 /// The program itself: settings, signals, a kill.
 mod process;
 /// What holds for every input.
@@ -60,6 +64,8 @@ mod properties;
 mod queue;
 /// Full fetches that change nothing, and those that repair.
 mod repair;
+/// Several processes on one database.
+mod replicas;
 mod schema;
 /// From a first load to what a webhook brings.
 mod sync;

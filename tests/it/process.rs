@@ -1,149 +1,11 @@
-//! The program itself: settings, signals, a kill.
+//! The program itself: settings, signals, a kill, roles.
 
-use std::net::SocketAddr;
-use std::process::{Output, Stdio};
-use std::time::Duration;
-
-use diesel_async::RunQueryDsl as _;
-use kombo_mirror::db;
-use kombo_mirror::simulator::{self, Simulator, WebhookTarget};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
 
-use crate::support::app::{READER, SECRET, Setup};
 use crate::support::database::TestDatabase;
 use crate::support::look::{eventually, text};
-
-/// Longer than any start or stop takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// The program without any setting of this machine.
-pub(crate) fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kombo-mirror"));
-    command
-        .args(arguments)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
-pub(crate) async fn output(mut command: Command) -> Output {
-    let ended = tokio::time::timeout(LIMIT, command.output()).await;
-    ended
-        .expect("the program ends")
-        .expect("the program starts")
-}
-
-/// A database, a simulated Kombo, and where the server is to listen.
-struct World {
-    database: TestDatabase,
-    simulator: Simulator,
-    address: SocketAddr,
-}
-
-impl World {
-    async fn new() -> Self {
-        let address = free_address().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let mut options = Setup::default().simulator;
-        options.webhook = Some(WebhookTarget {
-            url: format!("http://{address}/webhooks/kombo"),
-            secret: SECRET.to_owned(),
-        });
-        Self {
-            database: TestDatabase::migrated().await,
-            simulator: Simulator::start(listener, options)
-                .await
-                .expect("the simulator starts"),
-            address,
-        }
-    }
-
-    fn serve(&self) -> Command {
-        let mut command = program(&["serve"]);
-        command
-            .env("DATABASE_URL", self.database.url())
-            .env("KOMBO_API_URL", self.simulator.base_url())
-            .env("KOMBO_API_KEY", simulator::Options::default().api_key)
-            .env("KOMBO_WEBHOOK_SECRET", SECRET)
-            .env(
-                "KOMBO_INTEGRATION_IDS",
-                self.simulator.integration_ids().join(","),
-            )
-            .env("LISTEN_ADDR", self.address.to_string())
-            .env("API_READ_TOKENS", READER);
-        command
-    }
-
-    async fn start(&self) -> Child {
-        let mut command = self.serve();
-        // nobody reads them here, and a full pipe would stop the program
-        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("the program starts");
-        let url = format!("http://{}/readyz", self.address);
-        eventually("the server is ready", async || {
-            reqwest::get(&url)
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-        })
-        .await;
-        child
-    }
-
-    /// What the server answers to a GraphQL query; null while it cannot.
-    async fn ask(&self, query: &str) -> Value {
-        let request = reqwest::Client::new()
-            .post(format!("http://{}/graphql", self.address))
-            .bearer_auth(READER)
-            .header("content-type", "application/json")
-            .body(serde_json::json!({ "query": query }).to_string());
-        let Ok(answer) = request.send().await else {
-            return Value::Null;
-        };
-        let text = answer.text().await.unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
-    }
-
-    /// As if the minute were over after which a dead worker's run is taken over.
-    async fn end_leases(&self) {
-        let pool = db::pool(&self.database.url().into(), 1).expect("a pool opens");
-        let mut connection = pool.get().await.expect("a connection");
-        diesel::sql_query("UPDATE sync_runs SET lease_until = 'epoch' WHERE status = 'RUNNING'")
-            .execute(&mut connection)
-            .await
-            .expect("the leases end");
-    }
-
-    /// Waits until every endpoint was fetched completely.
-    async fn wait_until_loaded(&self) {
-        eventually("everything is loaded", async || {
-            let answer = self.ask("{ syncStatus { health } }").await;
-            let endpoints = answer["data"]["syncStatus"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
-            endpoints.len() == 4 && endpoints.iter().all(|one| one["health"] == "UP_TO_DATE")
-        })
-        .await;
-    }
-}
-
-async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    listener.local_addr().expect("the port is known")
-}
-
-async fn terminate(child: &mut Child) -> Option<i32> {
-    let id = child.id().expect("it runs").to_string();
-    let sent = Command::new("kill").args(["-TERM", &id]).status().await;
-    assert!(sent.expect("kill is there").success());
-    let ended = tokio::time::timeout(LIMIT, child.wait()).await;
-    ended.expect("the program ends").expect("it is ours").code()
-}
+use crate::support::world::{World, output, program};
 
 // F56, and the rule that every wrong setting is named at once.
 #[tokio::test(flavor = "multi_thread")]
@@ -201,9 +63,9 @@ async fn a_port_in_use_is_one_clear_sentence() {
 async fn sigterm_ends_the_server_well() {
     let world = World::new().await;
     let mut server = world.start().await;
-    assert_eq!(terminate(&mut server).await, Some(0));
+    assert_eq!(server.terminate().await, Some(0));
     assert_eq!(
-        world.ask("{ __typename }").await,
+        server.ask("{ __typename }").await,
         Value::Null,
         "nobody listens any more"
     );
@@ -213,25 +75,24 @@ async fn sigterm_ends_the_server_well() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_right_after_a_webhook_loses_nothing() {
     let world = World::new().await;
-    let mut server = world.start().await;
-    world.wait_until_loaded().await;
-    let integration = world.simulator.integration_ids().remove(0);
+    let mut server = world.start_with(&[("SYNC_LEASE", "1s")]).await;
+    world.wait_until_quiet().await;
+    let integration = world.integration();
     let user = world
         .simulator
         .insert_user(&integration)
         .expect("a user is added");
     world.simulator.flush_webhooks().await;
-    server.kill().await.expect("it is ours");
+    server.kill().await;
     let sent = world.simulator.sent_webhooks();
     assert_eq!(sent.last().and_then(|webhook| webhook.status), Some(200));
-    world.end_leases().await;
-    let mut server = world.start().await;
+    let mut server = world.start_with(&[("SYNC_LEASE", "1s")]).await;
     let query = format!("{{ user(komboId: \"{user}\") {{ komboId }} }}");
     eventually("the change arrives", async || {
-        world.ask(&query).await["data"]["user"]["komboId"] == user
+        server.ask(&query).await["data"]["user"]["komboId"] == user
     })
     .await;
-    assert_eq!(terminate(&mut server).await, Some(0));
+    assert_eq!(server.terminate().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,4 +106,57 @@ async fn migrate_brings_an_empty_database_up_to_date() {
         let said = text(&String::from_utf8_lossy(&output.stdout).into());
         assert!(said.contains(expected), "{said}");
     }
+}
+
+// A worker opens no door, so it needs none of the keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_names_only_what_it_lacks() {
+    for (role, lacking) in [
+        ("worker", vec!["DATABASE_URL", "KOMBO_API_KEY"]),
+        (
+            "api",
+            vec!["KOMBO_WEBHOOK_SECRET", "DATABASE_URL", "API_READ_TOKENS"],
+        ),
+        ("leader", vec!["ROLE must be all, api or worker"]),
+    ] {
+        let output = output(program(&["serve", "--role", role])).await;
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr);
+        for name in lacking {
+            assert!(said.contains(name), "{name} is not in: {said}");
+        }
+        assert_eq!(role != "api", said.contains("KOMBO_API_KEY"), "{said}");
+        assert_eq!(role != "worker", said.contains("KOMBO_WEBHOOK"), "{said}");
+    }
+}
+
+// Rules 1 and 5: one process takes webhooks and answers, another fetches.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_api_process_accepts_a_worker_process_fetches() {
+    let world = World::new().await;
+    let mut api = world.start_with(&[("ROLE", "api")]).await;
+    let integration = world.integration();
+    let user = world.simulator.insert_user(&integration);
+    let user = user.expect("a user is added");
+    world.simulator.flush_webhooks().await;
+    let sent = world.simulator.sent_webhooks();
+    assert_eq!(sent.last().and_then(|webhook| webhook.status), Some(200));
+    let run = "SELECT count(*) AS count FROM sync_runs WHERE status = 'QUEUED'";
+    assert_eq!(world.count(run).await, 1);
+    assert!(
+        world.simulator.requests().is_empty(),
+        "it asks Kombo nothing"
+    );
+
+    let mut worker = world.start_beside(&[("ROLE", "worker")]).await;
+    world.wait_until_quiet().await;
+    world.assert_mirrors_the_truth().await;
+    let query = format!("{{ user(komboId: \"{user}\") {{ komboId }} }}");
+    assert_eq!(api.ask(&query).await["data"]["user"]["komboId"], user);
+    for page in ["/", "/graphql", "/graphiql", "/metrics", "/webhooks/kombo"] {
+        assert_eq!(worker.status(page).await, Some(404), "{page}");
+    }
+    assert_eq!(worker.status("/healthz").await, Some(200));
+    assert_eq!(api.terminate().await, Some(0));
+    assert_eq!(worker.terminate().await, Some(0));
 }

@@ -7,9 +7,9 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::process::{output, program};
 use crate::support::TestApp;
 use crate::support::look::{eventually, text};
+use crate::support::world::{output, program};
 
 /// What the program said.
 struct Verdict {

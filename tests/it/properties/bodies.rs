@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kombo_mirror::inbox::Content;
+use kombo_mirror::inbox::{Content, News};
 use kombo_mirror::kombo::{Page, Remedy};
 use kombo_mirror::models::page::PageRows;
 use kombo_mirror::models::{self, Endpoint};
@@ -120,12 +120,11 @@ proptest! {
         prop_assert!(!event.id.contains('\0') && !event.kind.contains('\0'));
         prop_assert_eq!(event.payload.as_bytes(), &body[..]);
         match event.content {
-            Content::DataChanged { integration_id, models, .. } => {
-                prop_assert!(!integration_id.is_empty() && integration_id.len() <= 800);
-                prop_assert!(models.iter().all(|name| !name.contains('\0')));
-            }
-            Content::IntegrationMoved { integration_id, .. } | Content::IntegrationDeleted { integration_id } => {
-                prop_assert!(!integration_id.is_empty() && integration_id.len() <= 800);
+            Content::News { integration_id, news, .. } => {
+                prop_assert!(!integration_id.is_empty() && integration_id.len() <= 255);
+                if let News::DataChanged(Some(models)) = news {
+                    prop_assert!(models.iter().all(|name| !name.contains('\0')));
+                }
             }
             Content::Other { .. } => {}
         }

@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
-use kombo_mirror::config::{AuthSettings, KomboSettings, Settings, SyncSettings};
+use kombo_mirror::config::{
+    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
+};
 use kombo_mirror::db::Connection;
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::http::{self, App};
@@ -321,6 +323,7 @@ fn settings(
     // what a run would wait for is the test's to see, not the client's to hide
     kombo.attempts = 1;
     Settings {
+        role: Role::All,
         database_url: database.url().into(),
         database_pool_size: 8,
         kombo,
@@ -332,5 +335,6 @@ fn settings(
             admin: vec![ADMIN.into()],
         },
         sync,
+        retention: RetentionSettings::default(),
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::TestApp;
 
 /// How often a condition is looked at before the test gives up.
-const LOOKS: usize = 500;
+const LOOKS: usize = 1500;
 
 /// Longer than any wait between two attempts of a run, shorter than the catch-up's interval.
 const PAST_EVERY_BACKOFF: Duration = Duration::from_secs(16 * 60);
@@ -167,7 +167,7 @@ impl TestApp {
     }
 }
 
-/// Looks at a condition until it holds, for at most some seconds.
+/// Looks at a condition until it holds, for at most half a minute or so.
 pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     for _ in 0..LOOKS {
         if condition().await {

@@ -1,0 +1,9 @@
+DROP INDEX course_progressions_absent;
+DROP INDEX skills_absent;
+DROP INDEX course_revisions_absent;
+DROP INDEX courses_absent;
+DROP INDEX course_providers_absent;
+DROP INDEX users_absent;
+DROP INDEX parked_records_seen;
+DROP INDEX sync_runs_finished;
+DROP TABLE recurring_jobs;
