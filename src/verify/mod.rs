@@ -35,7 +35,7 @@ pub struct VerifyOptions {
     #[arg(long)]
     pub integration: String,
     /// Endpoint to compare; several times for several [default: all]
-    #[arg(long = "endpoint", value_parser = PossibleValuesParser::new(models::ALL.iter().map(|endpoint| endpoint.name)))]
+    #[arg(long = "endpoint", value_name = "ENDPOINT", value_parser = PossibleValuesParser::new(models::ALL.iter().map(|endpoint| endpoint.name)))]
     pub endpoints: Vec<String>,
     /// Requests to Kombo, at most; those that are repeated after a failure count
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
@@ -94,7 +94,9 @@ pub async fn run(
             .await
             .with_context(|| format!("comparing {}", endpoint.name))?;
     }
-    report.notes.push(format!("{} calls", kombo.calls));
+    report
+        .notes
+        .push(format!("calls to Kombo: {}", kombo.calls));
     Ok(report)
 }
 
@@ -126,7 +128,7 @@ async fn verify(
         pass.read_all(connection, kombo).await?;
     } else {
         report.notes.push(format!(
-            "{name}: {} calls are too few for {rows} records, so a sample is compared, and id sets are not",
+            "{name}: calls left: {}, too few for {rows} records; a sample is compared, and id sets are not",
             kombo.calls_left(),
         ));
         let salt = pass.expectation.asked_at.to_rfc3339();

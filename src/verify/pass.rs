@@ -290,7 +290,7 @@ impl<'a> Pass<'a> {
     pub(super) async fn notes(&self, connection: &mut Connection) -> anyhow::Result<Vec<String>> {
         let name = self.endpoint.name;
         let mut notes = vec![format!(
-            "{name}: {} records compared, {} rows differ, {} not due yet, {} unreadable",
+            "{name}: records compared: {}, rows that differ: {}, not due yet: {}, unreadable: {}",
             self.records,
             self.comparison.differences.len(),
             self.comparison.not_due,

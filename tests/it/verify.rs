@@ -70,9 +70,11 @@ async fn a_mirror_that_is_equal_ends_with_0_and_says_what_was_compared() {
     let verdict = app.verify(&[]).await;
     assert_eq!(verdict.differences, Vec::<String>::new());
     assert_eq!(verdict.code, Some(0), "{}", verdict.notes);
-    verdict.notes_contain("users: 60 records compared, 0 rows differ, 0 not due yet, 0 unreadable");
+    verdict.notes_contain(
+        "users: records compared: 60, rows that differ: 0, not due yet: 0, unreadable: 0",
+    );
     verdict.notes_contain("course_progressions: 300 in Kombo, 300 in the mirror");
-    verdict.notes_contain("5 calls");
+    verdict.notes_contain("calls to Kombo: 5");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +137,7 @@ async fn a_change_that_is_not_due_yet_is_counted_and_no_difference() {
     assert!(app.simulator.update_user(&app.integration(), &user));
     let verdict = app.verify(&["--endpoint", "users"]).await;
     assert_eq!((verdict.code, verdict.differences.len()), (Some(0), 0));
-    verdict.notes_contain("users: 60 records compared, 0 rows differ, 1 not due yet");
+    verdict.notes_contain("users: records compared: 60, rows that differ: 0, not due yet: 1");
     assert!(
         !verdict.notes.contains("courses"),
         "only what was asked for"
@@ -155,8 +157,8 @@ async fn calls_that_are_too_few_for_all_compare_a_sample_and_say_so() {
     let arguments = ["--endpoint", "course_progressions", "--max-calls", "1"];
     let verdict = app.verify(&arguments).await;
     assert_eq!((verdict.code, verdict.differences.len()), (Some(0), 0));
-    verdict.notes_contain("1 calls are too few for 300 records");
-    verdict.notes_contain("80 records compared");
+    verdict.notes_contain("calls left: 1, too few for 300 records");
+    verdict.notes_contain("records compared: 80");
     app.sql("UPDATE course_progressions SET status = 'DROPPED?'")
         .await;
     let verdict = app.verify(&arguments).await;
@@ -233,7 +235,7 @@ async fn an_unreadable_record_is_counted_and_no_difference() {
         app.simulator.inject(Fault::once(fault).on(Endpoint::Users));
         let verdict = app.verify(&["--endpoint", "users"]).await;
         assert_eq!((verdict.code, verdict.differences.len()), (Some(0), 0));
-        verdict.notes_contain("1 unreadable");
+        verdict.notes_contain("unreadable: 1");
     }
 }
 
