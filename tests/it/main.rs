@@ -71,6 +71,8 @@ mod replicas;
 mod schema;
 /// From a first load to what a webhook brings.
 mod sync;
+/// Comparing the mirror with Kombo from outside.
+mod verify;
 /// How a worker hears of a run.
 mod wakeup;
 /// How far the next fetch goes back.
