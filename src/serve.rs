@@ -123,9 +123,6 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
             remove_what_is_due(keeper, engine.clone()),
         ));
         spawn_workers(&mut parts, &engine, settings.database_url);
-        let keeper = Keeper::new(engine.pool.clone(), settings.retention, stop.clone());
-        let removal = remove_what_is_due(keeper, engine.clone());
-        parts.spawn(named("retention", removal));
     }
     while let Some(ended) = parts.join_next().await {
         let (name, result) = ended.context("a part of the server panicked")?;
