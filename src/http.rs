@@ -62,7 +62,13 @@ pub fn routes(app: App) -> axum::Router {
 
 /// The routes of a process that only works.
 pub fn worker_routes(engine: Engine) -> axum::Router {
-    within_limits(probes(engine))
+    let metrics = axum::Router::new()
+        .route(
+            "/metrics",
+            get(|State(engine): State<Engine>| async move { metrics_of(&engine, 0).await }),
+        )
+        .with_state(engine.clone());
+    within_limits(probes(engine).merge(metrics))
 }
 
 fn probes(engine: Engine) -> axum::Router {
@@ -111,10 +117,13 @@ async fn readiness(State(engine): State<Engine>) -> Response {
 }
 
 async fn show_metrics(State(app): State<App>) -> Response {
+    metrics_of(&app.engine, app.refused_webhooks.load(Ordering::Relaxed)).await
+}
+
+async fn metrics_of(engine: &Engine, refused_webhooks: u64) -> Response {
     let shown = async {
-        let mut connection = app.engine.pool.get().await?;
-        let refused = app.refused_webhooks.load(Ordering::Relaxed);
-        metrics::render(&mut connection, refused, (app.engine.clock)()).await
+        let mut connection = engine.pool.get().await?;
+        metrics::render(&mut connection, refused_webhooks, (engine.clock)()).await
     };
     match shown.await {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),

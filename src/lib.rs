@@ -37,6 +37,7 @@
 //! | [`changes`] | what really changed: the ordered feed | hold a value of a record |
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
 //! | [`metrics`] | the numbers for Prometheus, read from the tables | show content of a record |
+//! | [`verify`] | the mirror compared with Kombo, by asking again | write, show content of a record |
 //! | [`escapes`] | JSON escapes that Postgres cannot store, replaced | change anything else |
 //! | [`db`] | pools, TLS, migrations | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
@@ -113,4 +114,5 @@ pub mod schedule;
 pub mod serve;
 pub mod simulator;
 pub mod sync;
+pub mod verify;
 pub mod webhook;

@@ -9,7 +9,8 @@ use kombo_mirror::config::{LogFormat, RawSettings, Settings, log_format};
 use kombo_mirror::demo::{self, DemoOptions};
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::simulator::command::{self, SimulateOptions};
-use kombo_mirror::{db, serve};
+use kombo_mirror::verify::{self, VerifyOptions};
+use kombo_mirror::{clock, db, serve};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
@@ -30,6 +31,8 @@ enum Command {
     Sync(Box<SyncOptions>),
     /// Bring the database schema up to date and end
     Migrate(Box<RawSettings>),
+    /// Compare an integration with Kombo; ends with 0 if they are equal, 1 if not, 2 if it cannot be told
+    Verify(Box<Verify>),
     /// Try it: a private Postgres, a simulated Kombo and the server, with nothing to set up
     Demo(DemoOptions),
     /// Simulate Kombo
@@ -38,11 +41,20 @@ enum Command {
     Schema,
 }
 
+#[derive(clap::Args)]
+struct Verify {
+    #[command(flatten)]
+    options: VerifyOptions,
+    #[command(flatten)]
+    settings: RawSettings,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = match &cli.command {
         Command::Serve(raw) | Command::Migrate(raw) => log_format(raw),
+        Command::Verify(verify) => log_format(&verify.settings),
         Command::Sync(options) => log_format(&options.settings),
         _ => LogFormat::Text,
     };
@@ -86,11 +98,34 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             Err(problems) => return Ok(refuse(&problems)),
         },
+        Command::Verify(verify) => return Ok(compare(&verify).await),
         Command::Demo(options) => demo::run(options, serve::stop_on_signal()?).await?,
         Command::Simulate(options) => command::run(options, serve::stop_on_signal()?).await?,
         Command::Schema => print!("{}", Schema::new(None).sdl()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Differences go to the standard output, everything else does not, so that they can be counted.
+async fn compare(verify: &Verify) -> ExitCode {
+    let settings = match Settings::check_for_sync(&verify.settings) {
+        Ok(settings) => settings,
+        Err(problems) => return refuse(&problems),
+    };
+    match verify::run(&settings, &verify.options, &clock::wall()).await {
+        Ok(report) => {
+            report
+                .differences
+                .iter()
+                .for_each(|difference| println!("{difference}"));
+            report.notes.iter().for_each(|note| eprintln!("{note}"));
+            ExitCode::from(u8::from(!report.differences.is_empty()))
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// Names every wrong setting at once; 2 is what a wrong command line ends with, too.

@@ -44,7 +44,7 @@ impl Settings {
         )
     }
 
-    /// What `sync` needs: it works as a server does, but nobody can reach it.
+    /// What `sync` and `verify` need: they ask Kombo as a server does, but nobody can reach them.
     ///
     /// # Errors
     /// As [`Settings::check`].

@@ -6,6 +6,7 @@
 //!
 //! A new endpoint is one file here, one line in [`ALL`], a migration and a fixture.
 
+pub mod compare;
 pub mod course_progressions;
 pub mod courses;
 pub mod effect;

@@ -93,7 +93,7 @@ impl Columns {
     }
 
     /// `SELECT id, …, unknown_fields FROM UNNEST(…)` with every column in its own type.
-    fn bind_as_rows(self, statement: &mut Statement) -> String {
+    pub(super) fn bind_as_rows(self, statement: &mut Statement) -> String {
         let mut arrays = vec![format!("{}::text[]", statement.texts(self.ids))];
         for values in self.values {
             arrays.push(match values {
@@ -126,7 +126,7 @@ impl Columns {
 }
 
 /// The table's columns, each with `prefix` before it.
-fn names(table: &Table, prefix: &str) -> String {
+pub(super) fn names(table: &Table, prefix: &str) -> String {
     table
         .columns
         .iter()
@@ -205,7 +205,7 @@ impl PageWrites {
 }
 
 /// The names of the columns in which the stored row `o` and the incoming row `n` differ, as one text.
-fn changed_columns(table: &Table) -> String {
+pub(super) fn changed_columns(table: &Table) -> String {
     let differing: Vec<String> = table
         .columns
         .iter()

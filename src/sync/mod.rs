@@ -31,7 +31,7 @@ use crate::kombo::budget::Lane;
 use crate::kombo::{Client, Error as KomboError, Remedy};
 use crate::models::{self, Mode};
 use crate::queue::{self, Appetite, Beat, Failure, Request, Run, Trigger};
-pub use states::EndpointState;
+pub use states::{EndpointState, load as endpoint_state};
 
 /// How often an integration's details are asked for when nothing else happens.
 const DETAILS_INTERVAL: Duration = Duration::from_secs(6 * 3600);

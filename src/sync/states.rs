@@ -43,7 +43,10 @@ impl EndpointState {
 }
 
 /// Loads the state; an endpoint that was never registered reads as never fetched.
-pub(super) async fn load(
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn load(
     connection: &mut AsyncPgConnection,
     integration_id: &str,
     endpoint: &str,

@@ -14,6 +14,8 @@ mod convergence;
 mod crash;
 /// What leaves the mirror, and what must not.
 mod deletions;
+/// What admins see of the inbox.
+mod events;
 /// Every fault on every page of every endpoint.
 mod fault_matrix;
 /// Kombo fails in every way it can.
@@ -71,6 +73,8 @@ mod replicas;
 mod schema;
 /// From a first load to what a webhook brings.
 mod sync;
+/// Comparing the mirror with Kombo from outside.
+mod verify;
 /// How a worker hears of a run.
 mod wakeup;
 /// How far the next fetch goes back.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use diesel_async::SimpleAsyncConnection as _;
 use kombo_mirror::config::RetentionSettings;
 use kombo_mirror::integrations::{self, Details};
 use kombo_mirror::models::{self, Mode};
 use kombo_mirror::retention::{Keeper, Removed};
-use kombo_mirror::simulator::Options;
+use kombo_mirror::simulator::{Endpoint, Options};
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -300,13 +301,16 @@ async fn a_purge_that_is_stopped_goes_on_later_and_an_integration_may_come_back_
         ..app.keeper()
     };
     let now = app.simulator.now();
+    // the purge comes to a halt at the last user, whom somebody else holds
+    let mut holder = app.database().await;
+    let hold = "BEGIN; SELECT FROM users WHERE id = (SELECT max(id) FROM users) FOR UPDATE";
+    holder.batch_execute(hold).await.expect("SQL");
     let removal = tokio::spawn(async move { keeper.look(now).await });
-    app.wait_for(
-        "SELECT count(*) AS count FROM generate_series(1, 1) WHERE (SELECT count(*) FROM users) < 60",
-        1,
-    )
-    .await;
+    let one_is_left = "SELECT (count(*) = 1)::int::bigint AS count FROM users";
+    app.wait_for(one_is_left, 1).await;
     stop.send_replace(true);
+    holder.batch_execute("ROLLBACK").await.expect("SQL");
+    drop(holder);
     let removed = removal
         .await
         .expect("no panic")
@@ -363,7 +367,7 @@ async fn a_purge_removes_no_more_than_a_batch_at_once() {
     let removed = keeper.look(app.simulator.now()).await;
     assert_eq!(removed.expect("SQL").expect("it is time").integrations, 1);
     let batches = log.take();
-    let of_users = |sql: &&String| sql.contains("DELETE FROM users ");
+    let of_users = |sql: &&String| sql.contains("DELETE FROM users WHERE integration_id");
     let batches = batches.iter().filter(of_users).count();
     assert_eq!(i64::try_from(batches), Ok(users / 7 + 1));
     assert_eq!(app.count("SELECT count(*) AS count FROM users").await, 0);
@@ -538,6 +542,39 @@ async fn a_record_that_has_been_absent_for_fourteen_days_is_erased() {
         .await;
     let nothing = json!({ "isDeleted": true, "workEmail": null, "integrationFields": [] });
     assert_eq!(shown["user"], nothing);
+}
+
+// F40, rule 9: what only a progression said of a person goes when no progression says it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stub_that_no_row_refers_to_goes() {
+    let app = TestApp::loaded().await;
+    let integration = app.integration();
+    let progression = app.some_id("course_progressions").await;
+    let stranger = json!({
+        "user_id": "stranger",
+        "user": { "id": "stranger", "remote_id": "x", "first_name": null, "last_name": null,
+                  "work_email": "erase-me@example.com" },
+    });
+    let members = stranger.as_object().expect("an object").clone();
+    app.simulator.merge_into_record(
+        &integration,
+        Endpoint::CourseProgressions,
+        &progression,
+        members,
+    );
+    app.settle().await;
+    assert_eq!(app.mirrored("users", "stranger").await["incomplete"], true);
+    app.remove_after(DAY).await;
+    assert_eq!(
+        app.mentions("erase-me").await,
+        ["users"],
+        "it is referred to"
+    );
+    app.simulator
+        .restore_record(&integration, Endpoint::CourseProgressions, &progression);
+    app.settle().await;
+    app.remove_after(DAY).await;
+    assert_eq!(app.mentions("erase-me").await, Vec::<String>::new());
 }
 
 // F40: the days count from the first that is known of the deletion.
