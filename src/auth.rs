@@ -11,7 +11,7 @@ use crate::config::AuthSettings;
 pub enum Scope {
     /// Queries.
     Read,
-    /// Queries and mutations.
+    /// Queries, what the inbox received, and mutations.
     Admin,
 }
 

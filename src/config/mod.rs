@@ -63,7 +63,7 @@ pub struct RawSettings {
     /// File that holds API_READ_TOKENS
     #[arg(long, env = "API_READ_TOKENS_FILE")]
     pub api_read_tokens_file: Option<String>,
-    /// Bearer tokens that may read and run mutations, comma-separated
+    /// Bearer tokens that may read, run mutations and see which webhooks came, comma-separated
     #[arg(long, env = "API_ADMIN_TOKENS", hide_env_values = true)]
     pub api_admin_tokens: Option<String>,
     /// File that holds API_ADMIN_TOKENS
@@ -190,7 +190,7 @@ pub enum AuthSettings {
     Tokens {
         /// May read.
         read: Vec<SecretString>,
-        /// May read and run mutations.
+        /// May read, run mutations and see which webhooks came.
         admin: Vec<SecretString>,
     },
 }

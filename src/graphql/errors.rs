@@ -48,6 +48,11 @@ pub(super) fn error(code: Code, message: impl Into<String>) -> async_graphql::Er
     }
 }
 
+/// The viewer's token may read, and this is more.
+pub(super) fn needs_admin() -> async_graphql::Error {
+    error(Code::Forbidden, "this needs a token with the admin scope")
+}
+
 /// Kombo's refusal in Kombo's own words, with its code beside ours.
 pub(super) fn upstream(cause: &KomboError) -> async_graphql::Error {
     let mut error = error(Code::Upstream, cause.message.as_str());

@@ -3,6 +3,8 @@
 //! An order is unique, so that a cursor names one place, and has an index behind it. A list without both must
 //! not be offered.
 
+use chrono::DateTime;
+
 use crate::models::object::{Shape, Target};
 
 /// The order of a connection: unique, so that a cursor names one place.
@@ -78,6 +80,13 @@ const BY_ROW: Order = Order {
     comparison: ">",
 };
 
+const NEWEST_EVENT_FIRST: Order = Order {
+    name: "NEWEST_EVENT",
+    keys: &[("received_at", "timestamptz"), ("id", "text")],
+    direction: "DESC",
+    comparison: "<",
+};
+
 /// A list of what is no mirrored record.
 struct Listing {
     /// The type's name.
@@ -93,6 +102,12 @@ struct Listing {
 const LISTINGS: &[Listing] = &[
     listing("Integration", "integrations", "id", &BY_ID),
     listing("SyncRun", "sync_runs", "integration_id", &NEWEST_FIRST),
+    listing(
+        "WebhookEvent",
+        "webhook_events",
+        "integration_id",
+        &NEWEST_EVENT_FIRST,
+    ),
     Listing {
         by_integration: true,
         ..listing(
@@ -155,10 +170,11 @@ impl Order {
 
     /// Whether the keys of a cursor, which a client may have made up, have the types of the columns.
     pub(super) fn accepts(&self, keys: &[String]) -> bool {
-        self.keys
-            .iter()
-            .zip(keys)
-            .all(|((_, ty), key)| *ty != "bigint" || key.parse::<i64>().is_ok())
+        self.keys.iter().zip(keys).all(|((_, ty), key)| match *ty {
+            "bigint" => key.parse::<i64>().is_ok(),
+            "timestamptz" => DateTime::parse_from_rfc3339(key).is_ok(),
+            _ => true,
+        })
     }
 
     pub(super) fn columns(&self, alias: &str) -> Vec<String> {

@@ -7,6 +7,7 @@
 mod answers;
 mod connection;
 mod errors;
+mod events;
 mod feed;
 mod ids;
 mod life;

@@ -166,10 +166,7 @@ impl MutationRoot {
 fn admin<'c>(ctx: &Context<'c>) -> Result<(&'c Viewer, &'c Engine)> {
     let viewer = ctx.data::<Viewer>()?;
     if viewer.scope != Scope::Admin {
-        return Err(errors::error(
-            Code::Forbidden,
-            "this needs a token with the admin scope",
-        ));
+        return Err(errors::needs_admin());
     }
     Ok((viewer, ctx.data::<Engine>()?))
 }

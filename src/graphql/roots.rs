@@ -4,6 +4,7 @@
 
 use async_graphql::registry::MetaField;
 
+use super::events::WEBHOOK_EVENT;
 use super::feed::{PARKED_RECORD, RECORD_CHANGE, SCHEMA_DRIFT};
 use super::records::INTEGRATION;
 use super::status::SYNC_RUN;
@@ -98,6 +99,11 @@ pub(super) fn roots() -> Vec<Root> {
         Target::Plain(&RECORD_CHANGE),
         "What really changed, in the order of the commits: whoever goes on at `endCursor` misses nothing. Kept for CHANGE_RETENTION.",
     ));
+    roots.push(for_admins(list(
+        "webhookEvents",
+        Target::Plain(&WEBHOOK_EVENT),
+        "Webhooks of Kombo's, newest first. Needs the admin scope.",
+    )));
     roots.push(for_admins(list(
         "parkedRecords",
         Target::Plain(&PARKED_RECORD),

@@ -9,7 +9,7 @@ use async_graphql::registry::{
 };
 
 use super::connection::{DEFAULT_PAGE, LARGEST_PAGE};
-use super::{feed, listing, records, status, words};
+use super::{events, feed, listing, records, status, words};
 use crate::models;
 use crate::models::object::{EnumType, Field, INTEGRATION_FIELD, Kind, Object, Shape, Target};
 
@@ -23,6 +23,7 @@ const SHAPES: &[&Shape] = &[
     &feed::PARKED_RECORD,
     &feed::SCHEMA_DRIFT,
     &feed::HELD_BACK_REMOVAL,
+    &events::WEBHOOK_EVENT,
     &INTEGRATION_FIELD,
 ];
 

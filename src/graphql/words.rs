@@ -2,6 +2,7 @@
 
 use async_graphql::Enum;
 
+use super::events::WEBHOOK_OUTCOME;
 use crate::models::object::EnumType;
 use crate::models::{self, Mode};
 
@@ -67,6 +68,7 @@ pub(super) const ENUMS: &[&EnumType] = &[
     &INTEGRATION_SETUP_STATUS,
     &CHANGE_KIND,
     &SCHEMA_DRIFT_KIND,
+    &WEBHOOK_OUTCOME,
 ];
 
 pub(super) static CHANGE_KIND: EnumType = EnumType {

@@ -12,6 +12,8 @@ mod convergence;
 mod crash;
 /// What leaves the mirror, and what must not.
 mod deletions;
+/// What admins see of the inbox.
+mod events;
 /// Every fault on every page of every endpoint.
 mod fault_matrix;
 /// Kombo fails in every way it can.

@@ -153,10 +153,12 @@ async fn what_an_api_process_accepts_a_worker_process_fetches() {
     world.assert_mirrors_the_truth().await;
     let query = format!("{{ user(komboId: \"{user}\") {{ komboId }} }}");
     assert_eq!(api.ask(&query).await["data"]["user"]["komboId"], user);
-    for page in ["/", "/graphql", "/graphiql", "/metrics", "/webhooks/kombo"] {
+    for page in ["/", "/graphql", "/graphiql", "/webhooks/kombo"] {
         assert_eq!(worker.status(page).await, Some(404), "{page}");
     }
-    assert_eq!(worker.status("/healthz").await, Some(200));
+    for page in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(worker.status(page).await, Some(200), "{page}");
+    }
     assert_eq!(api.terminate().await, Some(0));
     assert_eq!(worker.terminate().await, Some(0));
 }

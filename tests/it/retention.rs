@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use diesel_async::SimpleAsyncConnection as _;
 use kombo_mirror::config::RetentionSettings;
 use kombo_mirror::integrations::{self, Details};
 use kombo_mirror::models::{self, Mode};
@@ -300,13 +301,16 @@ async fn a_purge_that_is_stopped_goes_on_later_and_an_integration_may_come_back_
         ..app.keeper()
     };
     let now = app.simulator.now();
+    // the purge comes to a halt at the last user, whom somebody else holds
+    let mut holder = app.database().await;
+    let hold = "BEGIN; SELECT FROM users WHERE id = (SELECT max(id) FROM users) FOR UPDATE";
+    holder.batch_execute(hold).await.expect("SQL");
     let removal = tokio::spawn(async move { keeper.look(now).await });
-    app.wait_for(
-        "SELECT count(*) AS count FROM generate_series(1, 1) WHERE (SELECT count(*) FROM users) < 60",
-        1,
-    )
-    .await;
+    let one_is_left = "SELECT (count(*) = 1)::int::bigint AS count FROM users";
+    app.wait_for(one_is_left, 1).await;
     stop.send_replace(true);
+    holder.batch_execute("ROLLBACK").await.expect("SQL");
+    drop(holder);
     let removed = removal
         .await
         .expect("no panic")
