@@ -17,6 +17,9 @@ const KOMBO_EU: &str = "https://api.kombo.dev/v1";
 const LEASES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(600);
 
+/// An endpoint that is fetched more rarely loses deletions.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(13 * 24 * 3600);
+
 impl Settings {
     /// Checks the settings.
     ///
@@ -250,11 +253,16 @@ impl Check {
                     .to_owned(),
             );
         }
-        if sync.full_fetch_interval > Duration::from_secs(13 * 24 * 3600) {
-            self.problems.push(
-                "FULL_FETCH_INTERVAL must not exceed 13d: Kombo blanks deleted records after 14 days"
-                    .to_owned(),
-            );
+        for (name, interval, shortest) in [
+            ("FULL_FETCH_INTERVAL", sync.full_fetch_interval, 1),
+            ("CATCH_UP_INTERVAL", sync.catch_up_interval, 1),
+            ("WATERMARK_OVERLAP", sync.watermark_overlap, 0),
+        ] {
+            if !(Duration::from_secs(shortest)..=LONGEST_INTERVAL).contains(&interval) {
+                self.problems.push(format!(
+                    "{name} must be from {shortest}s to 13d: Kombo blanks deleted records after 14 days"
+                ));
+            }
         }
         sync
     }

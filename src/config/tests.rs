@@ -123,3 +123,16 @@ fn a_secret_may_come_from_a_file() {
     let settings = Settings::check(&raw).unwrap();
     assert_eq!(settings.kombo.api_key.expose_secret(), "ks_dev_2");
 }
+
+// Rules 15 and 16: nor may an absurd number lead out of the calendar.
+#[test]
+fn intervals_beyond_kombos_memory_are_refused() {
+    let raw = RawSettings {
+        full_fetch_interval: Some("14d".to_owned()),
+        catch_up_interval: Some("0s".to_owned()),
+        watermark_overlap: Some("500000000y".to_owned()),
+        ..complete()
+    };
+    let problems = Settings::check(&raw).unwrap_err();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+}
