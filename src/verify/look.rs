@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 
 use super::VerifyOptions;
@@ -16,6 +16,9 @@ const PAGE_ROWS: i64 = 250;
 
 /// Ids in one request: together some two kilobytes, well within what a URL may hold.
 const IDS_PER_REQUEST: usize = 80;
+
+/// Kombo tells its time in whole seconds.
+const DATE_RESOLUTION: TimeDelta = TimeDelta::seconds(1);
 
 /// Where Kombo does not say how long to wait.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -44,6 +47,9 @@ pub(super) struct Kombo<'a> {
     max_calls: u32,
     /// How often it was asked.
     pub(super) calls: u32,
+    /// When the last answer was made, by Kombo's clock where it told. Rather too late than too early: what the
+    /// mirror fetched in between is looked at again, what is taken for newer would not be.
+    pub(super) answered_at: DateTime<Utc>,
 }
 
 impl<'a> Kombo<'a> {
@@ -54,6 +60,7 @@ impl<'a> Kombo<'a> {
             integration_id: &options.integration,
             max_calls: options.max_calls,
             calls: 0,
+            answered_at: (clock)(),
         }
     }
 
@@ -96,18 +103,6 @@ impl<'a> Kombo<'a> {
         Ok((records, asked))
     }
 
-    /// The present moment.
-    pub(super) fn now(&self) -> DateTime<Utc> {
-        (self.clock)()
-    }
-
-    /// When an answer's request began, by Kombo's clock where it told.
-    pub(super) fn asked_at(&self, fetched: &Fetched) -> DateTime<Utc> {
-        fetched
-            .times
-            .map_or_else(|| (self.clock)(), |times| times.started_at)
-    }
-
     async fn ask(
         &mut self,
         endpoint: &Endpoint,
@@ -131,7 +126,13 @@ impl<'a> Kombo<'a> {
                 lane: Lane::Full,
             };
             let error = match self.client.page(request, self.clock).await {
-                Ok(fetched) => return Ok(fetched),
+                Ok(fetched) => {
+                    self.answered_at = fetched.times.map_or_else(
+                        || (self.clock)(),
+                        |times| times.answered_at + DATE_RESOLUTION,
+                    );
+                    return Ok(fetched);
+                }
                 Err(error) => error,
             };
             let pause = error.retry_after.unwrap_or(PAUSE);

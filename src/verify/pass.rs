@@ -58,7 +58,7 @@ impl<'a> Pass<'a> {
                 Err(silence) => return self.hear(silence),
             };
             if cursor.is_none() {
-                self.expectation.asked_at = kombo.asked_at(&fetched);
+                self.expectation.asked_at = kombo.answered_at;
             }
             self.compare(connection, &fetched.page.records).await?;
             cursor = fetched.page.next;
@@ -81,6 +81,7 @@ impl<'a> Pass<'a> {
             Ok(answer) => answer,
             Err(silence) => return self.hear(silence),
         };
+        self.expectation.asked_at = kombo.answered_at;
         self.compare(connection, &records).await?;
         let table = self.endpoint.tables[0];
         for id in asked {
@@ -215,7 +216,7 @@ impl<'a> Pass<'a> {
             Err(silence) => return self.hear(silence),
         };
         let mut second = Pass::new(self.endpoint, self.expectation);
-        second.expectation.asked_at = kombo.now();
+        second.expectation.asked_at = kombo.answered_at;
         second.compare(connection, &records).await?;
         self.confirm(connection, &second, &asked.into_iter().collect())
             .await

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection as _;
 use kombo_mirror::models::Mode;
 use kombo_mirror::queue::Appetite;
 use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::support::TestApp;
 use crate::support::app::Setup;
-use crate::support::look::parameter;
+use crate::support::look::{eventually, parameter};
 
 const PAST_THE_LEASE: Duration = Duration::from_secs(61);
 
@@ -228,5 +229,78 @@ async fn a_graceful_stop_hands_the_run_back() {
         3
     );
     app.work().await;
+    app.assert_mirrors_the_truth().await;
+}
+
+// Rule 6, F23: as long as the database does not take a page, no more than the next one is fetched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_holds_two_pages_at_most() {
+    let mut setup = Setup::default();
+    setup.simulator.largest_page = 10;
+    let app = TestApp::with(setup).await;
+    let mut other = app.database().await;
+    other
+        .batch_execute("BEGIN; LOCK TABLE users IN EXCLUSIVE MODE")
+        .await
+        .expect("the table is locked");
+    app.enqueue(&app.integration(), "users", Mode::Full).await;
+    let worker = app.spawn_worker();
+    app.wait_for(
+        "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        1,
+    )
+    .await;
+    eventually("the next page is there", async || {
+        app.requests_to(Endpoint::Users).len() >= 2
+    })
+    .await;
+    // the second page arrives while the first waits; a third would have been asked for by now
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(app.requests_to(Endpoint::Users).len(), 2);
+    other.batch_execute("COMMIT").await.expect("it is unlocked");
+    assert_eq!(
+        worker.await.expect("the worker ends"),
+        Some(Ending::Succeeded)
+    );
+    assert_eq!(app.requests_to(Endpoint::Users).len(), 6);
+}
+
+// Rules 4 and 6, F19: a cursor belongs to its filters, so a resumed delta asks as it began, whatever the settings
+// are now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_delta_asks_with_the_filters_that_it_began_with() {
+    let mut setup = Setup::default();
+    setup.simulator.largest_page = 20;
+    let mut app = TestApp::with(setup).await;
+    app.work().await;
+    app.simulator.set_webhook_target(None);
+    let integration = app.integration();
+    for id in app.simulator.truth(&integration)["users"].keys() {
+        app.simulator.update_user(&integration, id);
+    }
+    app.simulator.clear_requests();
+    let third = Fault::once(FOR_EVER).on(Endpoint::Users);
+    app.simulator.inject(third.on_page(3));
+    app.enqueue(&integration, "users", Mode::Delta).await;
+    let worker = app.spawn_worker();
+    app.wait_for(
+        "SELECT count(*) AS count FROM sync_runs WHERE status = 'RUNNING' AND pages_fetched = 2",
+        1,
+    )
+    .await;
+    worker.abort();
+    assert!(worker.await.expect_err("it was killed").is_cancelled());
+    let mut settings = (*app.engine.settings).clone();
+    settings.watermark_overlap *= 2;
+    app.engine.settings = settings.into();
+    app.simulator.advance_clock(PAST_THE_LEASE);
+    assert_eq!(app.step().await, Some(Ending::Succeeded));
+    let requests = app.requests_to(Endpoint::Users);
+    let asked: Vec<_> = requests
+        .iter()
+        .map(|request| (parameter(request, "updated_after"), request.status))
+        .collect();
+    assert_eq!(asked.len(), 4, "the third page twice");
+    assert!(asked[0].0.is_some() && asked.iter().all(|one| *one == asked[0]));
     app.assert_mirrors_the_truth().await;
 }

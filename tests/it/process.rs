@@ -1,5 +1,6 @@
 //! The program itself: settings, signals, a kill, roles.
 
+use diesel_async::RunQueryDsl as _;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -161,4 +162,39 @@ async fn what_an_api_process_accepts_a_worker_process_fetches() {
     }
     assert_eq!(api.terminate().await, Some(0));
     assert_eq!(worker.terminate().await, Some(0));
+}
+
+// F05: a moment read in the zone of a machine or of a database loses rows west of UTC and doubles them east of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_time_zone_of_machine_or_database_moves_a_moment() {
+    for zone in ["America/Los_Angeles", "Asia/Kolkata"] {
+        let world = World::new().await;
+        let elsewhere = format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''{zone}''', current_database()); END $$"
+        );
+        diesel::sql_query(elsewhere)
+            .execute(&mut world.database().await)
+            .await
+            .expect("the database moves");
+        let mut server = world.start_with(&[("TZ", zone)]).await;
+        world.wait_until_quiet().await;
+        let integration = world.integration();
+        let user = world
+            .simulator
+            .insert_user(&integration)
+            .expect("a user is added");
+        let query = format!("{{ user(komboId: \"{user}\") {{ changedAt }} }}");
+        let truth = world.simulator.truth(&integration);
+        let changed_at = truth["users"][&user]["changed_at"].clone();
+        eventually("the change arrives by a delta", async || {
+            server.ask(&query).await["data"]["user"]["changedAt"] == changed_at
+        })
+        .await;
+        world.wait_until_quiet().await;
+        world.assert_mirrors_the_truth().await;
+        let mut verify = world.program(&["verify", "--integration", &integration]);
+        verify.env("TZ", zone);
+        assert_eq!(output(verify).await.status.code(), Some(0), "{zone}");
+        assert_eq!(server.terminate().await, Some(0));
+    }
 }

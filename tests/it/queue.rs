@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection as _;
 use kombo_mirror::models::Mode;
 use kombo_mirror::queue::{self, Appetite, Beat};
 use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
@@ -258,4 +259,49 @@ async fn a_beat_after_the_end_knows_that_the_run_ended_in_the_same_hands() {
     app.sql("UPDATE sync_runs SET status = 'CANCELLED'").await;
     let beat = queue::heartbeat(&mut connection, &run, lease, now).await;
     assert_eq!(beat.expect("SQL"), Beat::Lost);
+}
+
+// Rule 7, F50: the one of two writers whom Postgres ends tries again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_costs_a_try_and_not_the_run() {
+    let app = TestApp::loaded().await;
+    app.sql("UPDATE users SET first_name = 'Mallory'").await;
+    let lock = |which: &str| {
+        format!("SELECT 1 FROM users WHERE id = (SELECT {which}(id) FROM users) FOR UPDATE")
+    };
+    let mut other = app.database().await;
+    // the worker notices the deadlock first, so it is the one that is ended
+    other
+        .batch_execute(&format!(
+            "SET deadlock_timeout = '60s'; BEGIN; {}",
+            lock("max")
+        ))
+        .await
+        .expect("the last row is locked");
+    app.enqueue(&app.integration(), "users", Mode::Full).await;
+    let deadlocks = async || {
+        app.count(
+            "SELECT deadlocks AS count FROM pg_stat_database WHERE datname = current_database()",
+        )
+        .await
+    };
+    assert_eq!(deadlocks().await, 0);
+    let worker = app.spawn_worker();
+    app.wait_for(
+        "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        1,
+    )
+    .await;
+    other
+        .batch_execute(&lock("min"))
+        .await
+        .expect("the first row is locked when the worker was ended");
+    other.batch_execute("ROLLBACK").await.expect("it lets go");
+    assert_eq!(
+        worker.await.expect("the worker ends"),
+        Some(Ending::Succeeded)
+    );
+    assert_eq!(app.last_run("users").await["attempts"], 1);
+    eventually("the deadlock is counted", async || deadlocks().await == 1).await;
+    app.assert_mirrors_the_truth().await;
 }

@@ -240,3 +240,41 @@ async fn every_week_everything_is_fetched_in_full() {
     let due = moment(&app.state("users").await["next_full_fetch_at"]);
     assert!(due > clock());
 }
+
+// F02, F12: what rows say of their time moves no watermark, neither that of a run that stopped nor at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_from_the_future_moves_no_watermark() {
+    let mut setup = Setup::default();
+    setup.simulator.largest_page = 20;
+    let app = TestApp::with(setup).await;
+    app.work().await;
+    app.simulator.set_webhook_target(None);
+    let integration = app.integration();
+    app.simulator.advance_clock(TEN_MINUTES);
+    for id in app.simulator.truth(&integration)["users"].keys() {
+        assert!(app.simulator.update_user(&integration, id));
+    }
+    let tomorrow = app.simulator.now() + TimeDelta::days(1);
+    let members = serde_json::json!({ "changed_at": tomorrow });
+    let user = app.some_id("users").await;
+    let members = members.as_object().expect("an object").clone();
+    app.simulator
+        .merge_into_record(&integration, Endpoint::Users, &user, members);
+    let before = app.state("users").await["watermark"].clone();
+    app.simulator.inject(
+        Fault::once(FaultKind::AuthenticationInvalid)
+            .on(Endpoint::Users)
+            .on_page(3),
+    );
+    let run = app.fetch("users", Mode::Delta).await;
+    assert_eq!(
+        (&run["status"], &run["pages_fetched"]),
+        (&"FAILED".into(), &2.into())
+    );
+    assert_eq!(app.state("users").await["watermark"], before);
+    let asked = app.simulator.now();
+    let run = app.fetch("users", Mode::Delta).await;
+    assert_eq!(run["records_received"], 60, "from the old watermark on");
+    let after = moment(&app.state("users").await["watermark"]);
+    assert!(after <= app.simulator.now() && after > asked - TimeDelta::seconds(3));
+}
