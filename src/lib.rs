@@ -42,6 +42,7 @@
 //! | [`db`] | pools, TLS, migrations | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
 //! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
+//! | [`by_hand`] | `kombo-mirror sync`: runs asked for and worked on in the foreground, with their progress | open a door, decide what a fetch does |
 //! | [`simulator`] | a faithful Kombo for demo and tests | be imported by the server's own path |
 //! | [`embedded`] | a private Postgres for demo and tests | listen on a network address, leave a server behind |
 //! | [`demo`] | simulator, private Postgres and server in one process | be more than composition |
@@ -91,6 +92,7 @@
 
 pub mod auth;
 pub mod budget;
+pub mod by_hand;
 pub mod changes;
 pub mod clock;
 pub mod config;

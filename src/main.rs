@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use kombo_mirror::by_hand::{self, SyncOptions};
 use kombo_mirror::config::{LogFormat, RawSettings, Settings, log_format};
 use kombo_mirror::demo::{self, DemoOptions};
 use kombo_mirror::graphql::Schema;
@@ -17,15 +18,17 @@ use tracing_subscriber::EnvFilter;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What to log, for instance info or kombo_mirror=debug
-    #[arg(long, env = "RUST_LOG", global = true, default_value = "info")]
-    log: String,
+    /// What to log, for instance info or kombo_mirror=debug [default: info; of sync: warn]
+    #[arg(long, env = "RUST_LOG", global = true)]
+    log: Option<String>,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Serve: receive webhooks, keep the mirror fresh, answer GraphQL
     Serve(Box<RawSettings>),
+    /// Fetch an integration now, and show how it goes
+    Sync(Box<SyncOptions>),
     /// Bring the database schema up to date and end
     Migrate(Box<RawSettings>),
     /// Compare an integration with Kombo; ends with 0 if they are equal, 1 if not, 2 if it cannot be told
@@ -52,9 +55,15 @@ async fn main() -> ExitCode {
     let format = match &cli.command {
         Command::Serve(raw) | Command::Migrate(raw) => log_format(raw),
         Command::Verify(verify) => log_format(&verify.settings),
+        Command::Sync(options) => log_format(&options.settings),
         _ => LogFormat::Text,
     };
-    start_log(&cli.log, format);
+    // who watches the progress of a sync wants to see nothing else but what went wrong
+    let usual = match &cli.command {
+        Command::Sync(_) => "warn",
+        _ => "info",
+    };
+    start_log(cli.log.as_deref().unwrap_or(usual), format);
     match run(cli.command).await {
         Ok(code) => code,
         Err(error) => {
@@ -70,6 +79,15 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(settings) => {
                 let listener = serve::bind(settings.listen_addr).await?;
                 serve::run(settings, listener, serve::stop_on_signal()?).await?;
+            }
+            Err(problems) => return Ok(refuse(&problems)),
+        },
+        Command::Sync(options) => match Settings::check_for_sync(&options.settings) {
+            Ok(settings) => {
+                let stop = serve::stop_on_signal()?;
+                if !by_hand::run(&options, &settings, stop).await? {
+                    return Ok(ExitCode::FAILURE);
+                }
             }
             Err(problems) => return Ok(refuse(&problems)),
         },

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use diesel::result::QueryResult;
 use diesel::sql_types::Text;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
 use crate::db::Statement;
@@ -22,12 +22,43 @@ struct Due {
     trigger: String,
 }
 
+/// Any number that no other program is likely to lock: with an integration's own number held while its runs
+/// are added, so that of several processes that look at the same moment one adds them. Otherwise a run could
+/// begin between another's look and its step, which would add the same again: a first load twice.
+const SCHEDULE_LOCK: i32 = 0x6b6f_6d02;
+
 /// Enqueues every fetch that is due and has no open run; returns how many.
 ///
 /// # Errors
 /// Whatever Postgres says.
 pub async fn tick(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
-    let due = due(connection, now).await?;
+    let mut integrations: Vec<_> = due(connection, None, now)
+        .await?
+        .into_iter()
+        .map(|due| due.integration_id)
+        .collect();
+    integrations.dedup();
+    let mut enqueued = 0;
+    for integration_id in integrations {
+        enqueued += connection
+            .transaction(async |connection| enqueue_due(connection, &integration_id, now).await)
+            .await?;
+    }
+    Ok(enqueued)
+}
+
+async fn enqueue_due(
+    connection: &mut AsyncPgConnection,
+    integration_id: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    let mut lock = Statement::fixed();
+    let integration = lock.text(integration_id);
+    lock.push(&format!(
+        "SELECT pg_advisory_xact_lock({SCHEDULE_LOCK}, hashtext({integration}))"
+    ));
+    lock.execute(connection).await?;
+    let due = due(connection, Some(integration_id), now).await?;
     let mut enqueued = 0;
     // in the order of a first load: owners before the rows that refer to them
     for endpoint in models::ALL {
@@ -38,7 +69,7 @@ pub async fn tick(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Que
                 _ => (Trigger::CatchUp, Mode::Delta),
             };
             let request = Request {
-                integration_id: &due.integration_id,
+                integration_id,
                 endpoint,
                 mode,
                 trigger,
@@ -52,14 +83,21 @@ pub async fn tick(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Que
     Ok(enqueued)
 }
 
-async fn due(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryResult<Vec<Due>> {
+/// What is due, of one integration or of all.
+async fn due(
+    connection: &mut AsyncPgConnection,
+    only: Option<&str>,
+    now: DateTime<Utc>,
+) -> QueryResult<Vec<Due>> {
     let mut statement = Statement::fixed();
+    let only = statement.nullable_texts(vec![only.map(str::to_owned)]);
     let now = statement.time(Some(now));
     statement.push(&format!(
         "SELECT s.integration_id, s.endpoint, CASE WHEN s.watermark IS NULL THEN 'INITIAL' \
            WHEN s.next_full_fetch_at <= {now} THEN 'SCHEDULE' ELSE 'CATCH_UP' END AS trigger \
          FROM endpoint_states s JOIN integrations i ON i.id = s.integration_id \
-         WHERE i.deleted_at IS NULL AND NOT i.paused AND (s.retry_at IS NULL OR s.retry_at <= {now}) \
+         WHERE s.integration_id = COALESCE(({only}::text[])[1], s.integration_id) \
+           AND i.deleted_at IS NULL AND NOT i.paused AND (s.retry_at IS NULL OR s.retry_at <= {now}) \
            AND (s.watermark IS NULL OR s.next_full_fetch_at <= {now} OR s.next_catch_up_at <= {now}) \
            AND NOT EXISTS (SELECT FROM sync_runs r WHERE r.integration_id = s.integration_id \
              AND r.endpoint = s.endpoint AND r.status IN ('QUEUED', 'RUNNING')) \

@@ -117,10 +117,12 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
             .context("serving HTTP")
     }));
     if settings.role.works() {
-        spawn_workers(&mut parts, &engine, settings.database_url);
         let keeper = Keeper::new(engine.pool.clone(), settings.retention, stop.clone());
-        let removal = remove_what_is_due(keeper, engine.clone());
-        parts.spawn(named("retention", removal));
+        parts.spawn(named(
+            "retention",
+            remove_what_is_due(keeper, engine.clone()),
+        ));
+        spawn_workers(&mut parts, &engine, settings.database_url);
     }
     while let Some(ended) = parts.join_next().await {
         let (name, result) = ended.context("a part of the server panicked")?;
@@ -171,7 +173,7 @@ async fn named<T>(name: &'static str, part: impl Future<Output = T>) -> (&'stati
 }
 
 /// Takes runs as long as there are any, then waits for the doorbell or looks again after a while.
-async fn work(engine: Engine, appetite: Appetite) -> anyhow::Result<()> {
+async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
         // before the look, so that a ring during it is heard
         let rung = engine.doorbell.notified();

@@ -45,7 +45,7 @@ pub(super) async fn register(engine: &Engine, viewer: &Viewer, id: &ID) -> Resul
     schedule::tick(&mut connection, now)
         .await
         .map_err(internal)?;
-    engine.doorbell.notify_one();
+    engine.doorbell.notify_waiters();
     tracing::info!(
         viewer = viewer.name,
         integration.id = id.as_str(),
@@ -86,7 +86,7 @@ pub(super) async fn resume(engine: &Engine, viewer: &Viewer, id: &ID) -> Result<
     if !resumed.map_err(internal)? {
         return Err(no_integration());
     }
-    engine.doorbell.notify_one();
+    engine.doorbell.notify_waiters();
     tracing::info!(
         viewer = viewer.name,
         integration.id = id.as_str(),

@@ -308,6 +308,32 @@ pub async fn forget_refusals(connection: &mut AsyncPgConnection, id: &str) -> Qu
     .await
 }
 
+/// Why an integration that is known may not be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::Queryable)]
+pub struct Standing {
+    /// Deleted at Kombo.
+    pub is_deleted: bool,
+    /// Somebody wants it to be left alone.
+    pub is_paused: bool,
+}
+
+/// How an integration stands; `None`: it is not known.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn standing(
+    connection: &mut AsyncPgConnection,
+    id: &str,
+) -> QueryResult<Option<Standing>> {
+    use diesel::OptionalExtension as _;
+    integrations::table
+        .find(id)
+        .select((integrations::deleted_at.is_not_null(), integrations::paused))
+        .first(connection)
+        .await
+        .optional()
+}
+
 /// Whether an integration may be fetched: known and not deleted.
 ///
 /// # Errors

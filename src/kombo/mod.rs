@@ -179,6 +179,9 @@ impl Client {
         request: reqwest::RequestBuilder,
         asked: &Asked<'_>,
     ) -> Result<Answer, Error> {
+        if self.settings.api_key.expose_secret().is_empty() {
+            return Err(no_api_key());
+        }
         self.wait_for_budget(asked).await?;
         let asked_at = (asked.clock)();
         let started = Instant::now();
@@ -256,6 +259,17 @@ fn budget_spent(wait: Duration) -> Error {
         ..Error::unusable(
             "MIRROR.RATE_BUDGET_SPENT",
             "what kombo's rate limit leaves to this run is used up until its window ends",
+        )
+    }
+}
+
+/// A process that only serves may have none.
+fn no_api_key() -> Error {
+    Error {
+        remedy: Remedy::GiveUp,
+        ..Error::unusable(
+            "MIRROR.NO_API_KEY",
+            "this process has no KOMBO_API_KEY, so it cannot ask kombo",
         )
     }
 }

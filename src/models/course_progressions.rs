@@ -55,6 +55,7 @@ pub static COURSE_PROGRESSIONS: Table = Table {
         time("changed_at"),
         json("remote_data"),
     ],
+    referred_by: &[],
 };
 
 /// `GET /lms/course-progressions` (API reference: get-course-progressions).

@@ -107,6 +107,7 @@ pub static COURSES: Table = Table {
         json("custom_fields"),
         json("integration_fields"),
     ],
+    referred_by: &[("course_revisions", "course_id")],
 };
 
 /// Kombo's columns of `course_revisions`.
@@ -126,12 +127,14 @@ pub static COURSE_REVISIONS: Table = Table {
         json("custom_fields"),
         json("integration_fields"),
     ],
+    referred_by: &[("course_progressions", "course_revision_id")],
 };
 
 /// Kombo's visible columns of `course_providers`; it keeps more, but no endpoint returns them.
 pub static COURSE_PROVIDERS: Table = Table {
     name: "course_providers",
     columns: &[text("remote_id"), text("name")],
+    referred_by: &[("courses", "provider_id")],
 };
 
 /// `skill_assignments` of `revisions[]`.

@@ -50,6 +50,7 @@ pub static SKILLS: Table = Table {
         json("custom_fields"),
         json("integration_fields"),
     ],
+    referred_by: &[("course_revision_skills", "skill_id")],
 };
 
 /// `GET /lms/skills` (API reference: get-skills; the fetching guide's table forgets it).

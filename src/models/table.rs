@@ -9,6 +9,8 @@ pub struct Table {
     pub name: &'static str,
     /// Kombo's columns under Kombo's names, without `id`.
     pub columns: &'static [Column],
+    /// Tables and columns that refer to its rows: what only they say of a row is a stub, and goes with them.
+    pub referred_by: &'static [(&'static str, &'static str)],
 }
 
 /// One member of Kombo's record that has a column of its own.

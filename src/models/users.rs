@@ -56,6 +56,7 @@ pub static USERS: Table = Table {
         json("custom_fields"),
         json("integration_fields"),
     ],
+    referred_by: &[("course_progressions", "user_id")],
 };
 
 /// `GET /lms/users` (API reference: get-users).

@@ -8,6 +8,7 @@
 //! webhook that arrives meanwhile still needs its own waiting run. Taking over a dead worker's run and
 //! continuing a postponed one are then the same step.
 
+mod look;
 mod orders;
 mod work;
 
@@ -76,6 +77,7 @@ pub mod schema {
 }
 use schema::sync_runs;
 
+pub use look::{Look, look};
 pub use orders::{Cancelled, cancel, cancel_open, integration_of, put_back, wake};
 pub use work::{
     Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
@@ -265,12 +267,14 @@ impl Run {
 
 /// Which runs a worker takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Appetite {
+pub enum Appetite<'a> {
     /// Whatever is next.
     Anything,
     /// Deltas only, so that long full fetches never occupy every worker; not those that will fetch everything
     /// because nothing was fetched before.
     Deltas,
+    /// Those of one integration.
+    Of(&'a str),
 }
 
 /// Takes the next run that is due: a waiting one whose endpoint nobody works on, or a working one without
@@ -280,19 +284,25 @@ pub enum Appetite {
 /// Whatever Postgres says.
 pub async fn claim(
     connection: &mut AsyncPgConnection,
-    appetite: Appetite,
+    appetite: Appetite<'_>,
     lease: Duration,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Run>> {
     let mut statement = Statement::fixed();
     let until = statement.time(Some(now + lease));
     let now = statement.time(Some(now));
-    let anything = statement.boolean(appetite == Appetite::Anything);
+    let anything = statement.boolean(appetite != Appetite::Deltas);
+    let only = match appetite {
+        Appetite::Of(integration_id) => Some(integration_id.to_owned()),
+        Appetite::Anything | Appetite::Deltas => None,
+    };
+    let only = statement.nullable_texts(vec![only]);
     statement.push(&format!(
         "UPDATE sync_runs SET status = 'RUNNING', lease_token = lease_token + 1, lease_until = {until}, \
            attempts = attempts + 1, started_at = COALESCE(started_at, {now}) \
          WHERE id = (SELECT r.id FROM sync_runs r JOIN integrations i ON i.id = r.integration_id \
            WHERE r.status IN ('QUEUED', 'RUNNING') AND r.available_at <= {now} \
+             AND r.integration_id = COALESCE(({only}::text[])[1], r.integration_id) \
              AND NOT i.paused AND i.deleted_at IS NULL AND ({anything} OR (r.mode = 'DELTA' AND EXISTS (SELECT FROM endpoint_states s \
                WHERE s.integration_id = r.integration_id AND s.endpoint = r.endpoint AND s.watermark IS NOT NULL))) \
              AND CASE r.status WHEN 'RUNNING' THEN r.lease_until IS NULL OR r.lease_until < {now} \

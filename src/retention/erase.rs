@@ -21,6 +21,43 @@ struct Key {
     id: String,
 }
 
+/// Removes the stubs that no row refers to any more: what a progression once said of a person must not outlive
+/// it. Returns the rows.
+pub(super) async fn remove_orphans(
+    keeper: &Keeper,
+    connection: &mut Connection,
+) -> QueryResult<usize> {
+    let mut removed = 0;
+    for table in models::ALL.iter().flat_map(|endpoint| endpoint.tables) {
+        if !table.referred_by.is_empty() {
+            let batch = orphans(table, keeper.batch_rows);
+            removed += keeper.in_batches(connection, &batch).await?;
+        }
+    }
+    Ok(removed)
+}
+
+fn orphans(table: &Table, limit: i64) -> Statement {
+    let mut statement = Statement::fixed();
+    let limit = statement.bigint(limit);
+    let unreferred: Vec<String> = table
+        .referred_by
+        .iter()
+        .map(|(from, column)| {
+            format!(
+                "NOT EXISTS (SELECT FROM {from} f WHERE f.integration_id = t.integration_id AND f.{column} = t.id)"
+            )
+        })
+        .collect();
+    statement.push(&format!(
+        "DELETE FROM {name} WHERE (integration_id, id) IN (SELECT t.integration_id, t.id FROM {name} t \
+         WHERE t.incomplete AND {} LIMIT {limit} FOR UPDATE SKIP LOCKED)",
+        unreferred.join(" AND "),
+        name = table.name,
+    ));
+    statement
+}
+
 /// Erases what is due in every mirrored table; returns the rows.
 pub(super) async fn erase(
     keeper: &Keeper,

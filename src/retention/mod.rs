@@ -57,7 +57,7 @@ pub struct Keeper {
 pub struct Removed {
     /// Deleted integrations whose rows are all gone.
     pub integrations: usize,
-    /// Absent records that were erased.
+    /// Absent records that were erased, and stubs that were removed.
     pub erased: usize,
     /// Rows beyond their age: runs, events, parked records, marks.
     pub aged: usize,
@@ -88,9 +88,10 @@ impl Keeper {
         // one that fails must not keep the others from their turn
         let purged = purge::purge(self, &mut connection, now).await;
         let erased = erase::erase(self, &mut connection, now).await;
+        let orphans = erase::remove_orphans(self, &mut connection).await;
         let aged = ages::remove(self, &mut connection, now).await;
         removed.integrations = purged?;
-        removed.erased = erased?;
+        removed.erased = erased? + orphans?;
         removed.aged = aged?;
         if removed != Removed::default() {
             tracing::info!(

@@ -95,6 +95,30 @@ pub(super) async fn forget_shown(
     Ok(())
 }
 
+/// What runs held back that did not come to their end: whatever follows them fetches the same again and judges
+/// anew.
+pub(super) async fn forget_unfinished(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    endpoint: &Endpoint,
+) -> QueryResult<()> {
+    let mut statement = Statement::fixed();
+    let integration = statement.text(&run.integration_id);
+    let tables = statement.texts(
+        table_names(endpoint)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+    );
+    let id = statement.bigint(run.id);
+    statement.push(&format!(
+        "DELETE FROM held_back_removals h WHERE h.integration_id = {integration} AND h.table_name = ANY({tables}::text[]) \
+           AND h.run_id <> {id} AND NOT EXISTS (SELECT FROM sync_runs r WHERE r.id = h.run_id AND r.status = 'SUCCEEDED')"
+    ));
+    statement.execute(connection).await?;
+    Ok(())
+}
+
 /// What earlier runs held back was judged anew by this full fetch.
 pub(super) async fn forget_superseded(
     connection: &mut AsyncPgConnection,
@@ -126,7 +150,8 @@ struct Approvable {
 }
 
 /// Removes what a run held back, at most the rows that it showed: what Kombo has shown again since, or a
-/// younger fetch has written, stays. Returns how many went; `None`: nothing of the run is held back.
+/// younger fetch has written, stays. Returns how many went; `None`: nothing of the run is held back, or it has not come
+/// to its end.
 ///
 /// # Errors
 /// Whatever Postgres says; the caller's transaction is then void.
@@ -140,7 +165,7 @@ pub async fn approve(
     statement.push(&format!(
         "SELECT r.integration_id, r.endpoint, r.observed_at, \
            (SELECT count(*) FROM held_back_removals h WHERE h.run_id = r.id) AS held \
-         FROM sync_runs r WHERE r.id = {id} FOR UPDATE"
+         FROM sync_runs r WHERE r.id = {id} AND r.status = 'SUCCEEDED' FOR UPDATE"
     ));
     let found: Vec<Approvable> = statement.get_results(connection).await?;
     let Some(run) = found.into_iter().next().filter(|run| run.held > 0) else {

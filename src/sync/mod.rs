@@ -73,7 +73,7 @@ impl Engine {
     ///
     /// # Errors
     /// The database failed; the run's lease will run out and somebody else goes on.
-    pub async fn work_once(&self, appetite: Appetite) -> anyhow::Result<Option<Ending>> {
+    pub async fn work_once(&self, appetite: Appetite<'_>) -> anyhow::Result<Option<Ending>> {
         let claimed = {
             let mut connection = self.pool.get().await?;
             let now = (self.clock)();
@@ -343,7 +343,7 @@ impl Engine {
             })
             .await?;
         if is_good_again {
-            self.doorbell.notify_one();
+            self.doorbell.notify_waiters();
         }
         Ok(())
     }

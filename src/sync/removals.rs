@@ -12,6 +12,7 @@ use super::run::Enumeration;
 use super::{held, parked};
 use crate::changes::{self, Origin};
 use crate::db::Statement;
+use crate::models::Endpoint;
 use crate::models::store::Writer;
 use crate::models::table::Table;
 use crate::queue::{self, Run};
@@ -35,8 +36,21 @@ struct Count {
     count: i64,
 }
 
-/// Live rows of a table: what the removal guard's share is of, and what a full fetch will probably find.
-pub(super) async fn live_rows(
+/// Live rows of an endpoint's tables: what a full fetch will probably find.
+pub(super) async fn all_live_rows(
+    connection: &mut AsyncPgConnection,
+    integration_id: &str,
+    endpoint: &Endpoint,
+) -> QueryResult<i64> {
+    let mut rows = 0;
+    for table in endpoint.tables {
+        rows += live_rows(connection, integration_id, table).await?;
+    }
+    Ok(rows)
+}
+
+/// Live rows of a table: what the removal guard's share is of.
+async fn live_rows(
     connection: &mut AsyncPgConnection,
     integration_id: &str,
     table: &Table,

@@ -148,10 +148,9 @@ impl<'a> Enumeration<'a> {
             (Mode::Delta, false) => state.watermark.map(|watermark| watermark - overlap),
         };
         let expected_records = match (mode, resumed) {
-            (Mode::Full, false) => Some(
-                removals::live_rows(&mut connection, &run.integration_id, endpoint.tables[0])
-                    .await?,
-            ),
+            (Mode::Full, false) => {
+                Some(removals::all_live_rows(&mut connection, &run.integration_id, endpoint).await?)
+            }
             _ => None,
         };
         let absence_counts =

@@ -324,6 +324,7 @@ impl Enumeration<'_> {
             }
             removals::forget_seen(connection, self.run.id).await?;
         }
+        held::forget_unfinished(connection, self.run, self.endpoint).await?;
         let held_back = held::count(connection, self.run, self.endpoint).await?;
         // a tenth of jitter, so that endpoints first loaded together do not stay together for ever
         let full = settings

@@ -4,6 +4,8 @@ mod support;
 
 /// Kombo's rate limit, shared by all processes.
 mod budget;
+/// The command line's own fetches.
+mod by_hand;
 /// The change feed.
 mod changes;
 /// Random lives of several integrations, and always the truth at the end.

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection as _;
+use kombo_mirror::schedule;
 use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
 
+use crate::support::TestApp;
 use crate::support::app::Setup;
 use crate::support::look::{eventually, parameter};
 use crate::support::world::World;
@@ -188,4 +190,44 @@ async fn processes_that_start_together_load_everything_once() {
     tokio::time::timeout(Duration::from_secs(60), world.follows())
         .await
         .expect("both are alive");
+}
+
+// Rules 5 and 15: a run may begin between another process's look at the schedule and its step.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_queued_once_however_many_look_at_the_schedule() {
+    let app = TestApp::with(Setup {
+        simulator: Options {
+            integrations: 6,
+            users: 5,
+            courses: 2,
+            skills: 2,
+            progressions: 5,
+            ..Setup::default().simulator
+        },
+        ..Setup::default()
+    })
+    .await;
+    let now = app.simulator.now();
+    let lookers = (0..4).map(|_| async {
+        for _ in 0..25 {
+            let mut connection = app.database().await;
+            let looked = schedule::tick(&mut connection, now).await;
+            looked.expect("the schedule is read");
+        }
+    });
+    let workers = (0..3).map(|_| async {
+        for _ in 0..60 {
+            if app.step().await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    tokio::join!(
+        futures_util::future::join_all(lookers),
+        futures_util::future::join_all(workers)
+    );
+    app.work().await;
+    let twice = "SELECT count(*) AS count FROM (SELECT FROM sync_runs WHERE trigger = 'INITIAL' \
+         GROUP BY integration_id, endpoint HAVING count(*) > 1) t";
+    assert_eq!(app.count(twice).await, 0);
 }

@@ -8,7 +8,7 @@ use kombo_mirror::config::RetentionSettings;
 use kombo_mirror::integrations::{self, Details};
 use kombo_mirror::models::{self, Mode};
 use kombo_mirror::retention::{Keeper, Removed};
-use kombo_mirror::simulator::Options;
+use kombo_mirror::simulator::{Endpoint, Options};
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -367,7 +367,7 @@ async fn a_purge_removes_no_more_than_a_batch_at_once() {
     let removed = keeper.look(app.simulator.now()).await;
     assert_eq!(removed.expect("SQL").expect("it is time").integrations, 1);
     let batches = log.take();
-    let of_users = |sql: &&String| sql.contains("DELETE FROM users ");
+    let of_users = |sql: &&String| sql.contains("DELETE FROM users WHERE integration_id");
     let batches = batches.iter().filter(of_users).count();
     assert_eq!(i64::try_from(batches), Ok(users / 7 + 1));
     assert_eq!(app.count("SELECT count(*) AS count FROM users").await, 0);
@@ -542,6 +542,39 @@ async fn a_record_that_has_been_absent_for_fourteen_days_is_erased() {
         .await;
     let nothing = json!({ "isDeleted": true, "workEmail": null, "integrationFields": [] });
     assert_eq!(shown["user"], nothing);
+}
+
+// F40, rule 9: what only a progression said of a person goes when no progression says it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stub_that_no_row_refers_to_goes() {
+    let app = TestApp::loaded().await;
+    let integration = app.integration();
+    let progression = app.some_id("course_progressions").await;
+    let stranger = json!({
+        "user_id": "stranger",
+        "user": { "id": "stranger", "remote_id": "x", "first_name": null, "last_name": null,
+                  "work_email": "erase-me@example.com" },
+    });
+    let members = stranger.as_object().expect("an object").clone();
+    app.simulator.merge_into_record(
+        &integration,
+        Endpoint::CourseProgressions,
+        &progression,
+        members,
+    );
+    app.settle().await;
+    assert_eq!(app.mirrored("users", "stranger").await["incomplete"], true);
+    app.remove_after(DAY).await;
+    assert_eq!(
+        app.mentions("erase-me").await,
+        ["users"],
+        "it is referred to"
+    );
+    app.simulator
+        .restore_record(&integration, Endpoint::CourseProgressions, &progression);
+    app.settle().await;
+    app.remove_after(DAY).await;
+    assert_eq!(app.mentions("erase-me").await, Vec::<String>::new());
 }
 
 // F40: the days count from the first that is known of the deletion.

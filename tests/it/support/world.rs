@@ -149,6 +149,14 @@ impl World {
             .count
     }
 
+    /// Runs SQL against the mirror.
+    pub(crate) async fn sql(&self, sql: &str) -> usize {
+        diesel::sql_query(sql)
+            .execute(&mut self.database().await)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
     /// Waits until a number that SQL computes reaches `wanted`.
     pub(crate) async fn wait_for(&self, sql: &str, wanted: i64) {
         eventually(sql, async || self.count(sql).await >= wanted).await;
