@@ -250,6 +250,22 @@ impl Check {
                     .to_owned(),
             );
         }
+        for (name, time) in [
+            ("WATERMARK_OVERLAP", sync.watermark_overlap),
+            ("CATCH_UP_INTERVAL", sync.catch_up_interval),
+        ] {
+            if time > Duration::from_secs(13 * 24 * 3600) {
+                self.problems.push(format!(
+                    "{name} must not exceed 13d: Kombo blanks deleted records after 14 days"
+                ));
+            }
+        }
+        if sync.catch_up_interval.min(sync.full_fetch_interval) < Duration::from_secs(1) {
+            self.problems.push(
+                "CATCH_UP_INTERVAL and FULL_FETCH_INTERVAL must be 1s or more: without a pause everything is fetched all the time"
+                    .to_owned(),
+            );
+        }
         if sync.full_fetch_interval > Duration::from_secs(13 * 24 * 3600) {
             self.problems.push(
                 "FULL_FETCH_INTERVAL must not exceed 13d: Kombo blanks deleted records after 14 days"
