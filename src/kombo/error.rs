@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::escapes;
+
 /// What to do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
@@ -82,7 +84,9 @@ impl Error {
     /// Kombo answered with something else than 200. `body` may be its envelope or anything at all.
     #[must_use]
     pub fn from_answer(status: u16, body: &[u8]) -> Self {
-        let envelope = serde_json::from_slice::<Envelope>(body)
+        // what it says is stored too (F60)
+        let text = String::from_utf8_lossy(body);
+        let envelope = serde_json::from_str::<Envelope>(&escapes::replace_unstorable(&text))
             .ok()
             .map(|envelope| envelope.error);
         let remedy = envelope
@@ -207,6 +211,15 @@ mod tests {
         }
         assert_eq!(Error::from_answer(404, b"").remedy, Remedy::GiveUp);
         assert_eq!(Error::from_answer(429, b"").remedy, Remedy::SlowDown);
+    }
+
+    // F60: a run that cannot store why it failed neither ends nor waits.
+    #[test]
+    fn words_that_cannot_be_stored_are_replaced() {
+        let body = br#"{"error":{"code":"INTEGRATION.MODEL_DISABLED","title":"half \ud83d","message":"a\u0000b"}}"#;
+        let error = Error::from_answer(500, body);
+        assert_eq!(error.message, "a\u{fffd}b");
+        assert_eq!(error.remedy, Remedy::TreatAsAbsent);
     }
 
     #[test]

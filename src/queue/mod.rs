@@ -22,7 +22,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::Value;
 
 use crate::db::Statement;
-use crate::models::{Endpoint, Mode};
+use crate::models::{self, Endpoint, Mode};
 
 /// The table as diesel sees it; a test holds it equal to the migrated database.
 #[expect(missing_docs, reason = "the migration says what the columns are")]
@@ -155,7 +155,8 @@ pub struct Enqueued {
     pub coalesced: bool,
 }
 
-/// Adds a run, or strengthens the one that is already waiting: FULL absorbs DELTA, the better lane wins.
+/// Adds a run, or strengthens the one that is already waiting: FULL absorbs DELTA, the better lane wins, and so
+/// does the earlier moment, since a clock that was ahead may have queued it.
 /// A run that is already working does not count: it may have passed the change (rule 5). Workers hear of it
 /// with the commit.
 ///
@@ -189,7 +190,7 @@ pub async fn enqueue(
          VALUES ({integration}, {endpoint}, {mode}, {trigger}, {lane}, ({requested_by}::text[])[1], {reasons}::jsonb, 'QUEUED', {now}, {now}) \
          ON CONFLICT (integration_id, endpoint) WHERE status = 'QUEUED' DO UPDATE SET \
            mode = CASE WHEN excluded.mode = 'FULL' THEN 'FULL' ELSE r.mode END, \
-           lane = LEAST(r.lane, excluded.lane), \
+           lane = LEAST(r.lane, excluded.lane), available_at = LEAST(r.available_at, excluded.available_at), \
            requested_by = COALESCE(r.requested_by, excluded.requested_by), \
            reasons = CASE WHEN jsonb_array_length(r.reasons) < {REASONS_KEPT} THEN r.reasons || excluded.reasons ELSE r.reasons END \
          RETURNING r.id, (SELECT mode FROM waiting) AS waiting_mode",
@@ -297,13 +298,15 @@ pub async fn claim(
         Appetite::Anything | Appetite::Deltas => None,
     };
     let only = statement.nullable_texts(vec![only]);
+    // a newer version beside this one may know more, and would find its runs failed
+    let known = statement.texts(models::ALL.iter().map(|one| one.name.to_owned()).collect());
     statement.push(&format!(
         "UPDATE sync_runs SET status = 'RUNNING', lease_token = lease_token + 1, lease_until = {until}, \
            attempts = attempts + 1, started_at = COALESCE(started_at, {now}) \
          WHERE id = (SELECT r.id FROM sync_runs r JOIN integrations i ON i.id = r.integration_id \
            WHERE r.status IN ('QUEUED', 'RUNNING') AND r.available_at <= {now} \
              AND r.integration_id = COALESCE(({only}::text[])[1], r.integration_id) \
-             AND NOT i.paused AND i.deleted_at IS NULL AND ({anything} OR (r.mode = 'DELTA' AND EXISTS (SELECT FROM endpoint_states s \
+             AND r.endpoint = ANY({known}::text[]) AND NOT i.paused AND i.deleted_at IS NULL AND ({anything} OR (r.mode = 'DELTA' AND EXISTS (SELECT FROM endpoint_states s \
                WHERE s.integration_id = r.integration_id AND s.endpoint = r.endpoint AND s.watermark IS NOT NULL))) \
              AND CASE r.status WHEN 'RUNNING' THEN r.lease_until IS NULL OR r.lease_until < {now} \
                ELSE NOT EXISTS (SELECT FROM sync_runs a WHERE a.integration_id = r.integration_id \

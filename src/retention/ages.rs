@@ -25,11 +25,12 @@ struct Rule {
 }
 
 /// The newest finished run of an endpoint says how it is doing, and the newest that wrote rows says as of when:
-/// both stay however old they are.
+/// both stay however old they are. So does one whose removals wait for an approval, which names the run.
 const HAS_SUCCESSORS: &str = "EXISTS (SELECT FROM sync_runs n WHERE n.integration_id = r.integration_id \
        AND n.endpoint = r.endpoint AND n.id > r.id AND n.finished_at IS NOT NULL) \
      AND (r.observed_at IS NULL OR EXISTS (SELECT FROM sync_runs n WHERE n.integration_id = r.integration_id \
-       AND n.endpoint = r.endpoint AND n.id > r.id AND n.observed_at IS NOT NULL))";
+       AND n.endpoint = r.endpoint AND n.id > r.id AND n.observed_at IS NOT NULL)) \
+     AND NOT EXISTS (SELECT FROM held_back_removals h WHERE h.run_id = r.id)";
 
 /// Every table that forgets by age.
 const RULES: &[Rule] = &[

@@ -41,6 +41,15 @@ impl Enumeration<'_> {
                     );
                     break;
                 }
+                // what is parked may wait; what the pages brought may not
+                Err(error) if self.mode == Mode::Delta => {
+                    tracing::warn!(
+                        self.run.id,
+                        code = error.code,
+                        "parked records were not asked for"
+                    );
+                    break;
+                }
                 Err(error) => return Err(error.into()),
             }
         }

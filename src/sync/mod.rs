@@ -138,6 +138,8 @@ impl Engine {
     }
 
     async fn hand_back(&self, run: &Run) -> anyhow::Result<Ending> {
+        // the page whose transaction was stopped may hold the run's row for as long as its connection idles
+        self.pool.retain(|_, _| false);
         let mut connection = self.pool.get().await?;
         queue::release(&mut connection, run).await?;
         Ok(Ending::HandedBack)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel_async::SimpleAsyncConnection as _;
+use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 use kombo_mirror::models::Mode;
 use kombo_mirror::queue::Appetite;
 use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
@@ -303,4 +303,34 @@ async fn a_resumed_delta_asks_with_the_filters_that_it_began_with() {
     assert_eq!(asked.len(), 4, "the third page twice");
     assert!(asked[0].0.is_some() && asked.iter().all(|one| *one == asked[0]));
     app.assert_mirrors_the_truth().await;
+}
+
+// Rule 6: a stop in the middle of a page's transaction leaves no lock behind that everybody waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graceful_stop_inside_a_transaction_hands_the_run_back_at_once() {
+    let app = TestApp::loaded().await;
+    // the feed's lock, which the page's transaction takes last
+    let [lock, unlock] = ["lock", "unlock"]
+        .map(|word| diesel::sql_query(format!("SELECT pg_advisory_{word}(7741526554016376165)")));
+    let mut other = app.database().await;
+    lock.execute(&mut other).await.expect("the lock is free");
+    let user = app.some_id("users").await;
+    app.simulator.update_user(&app.integration(), &user);
+    app.simulator.flush_webhooks().await;
+    let (stop, stopped) = watch::channel(false);
+    let mut engine = app.engine.clone();
+    engine.stop = stopped;
+    let worker = tokio::spawn(async move { engine.work_once(Appetite::Anything).await });
+    let waiting = "SELECT count(*) AS count FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event = 'advisory'";
+    app.wait_for(waiting, 1).await;
+    stop.send_replace(true);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    unlock.execute(&mut other).await.expect("it was locked");
+    let ending = tokio::time::timeout(Duration::from_secs(5), worker).await;
+    let ending = ending.expect("at once").expect("the worker ends");
+    assert_eq!(
+        ending.expect("the database works"),
+        Some(Ending::HandedBack)
+    );
 }

@@ -376,6 +376,32 @@ async fn a_parked_record_is_asked_for_again_by_the_next_delta() {
     app.assert_mirrors_the_truth().await;
 }
 
+// Rule 14: a parked record never holds up what the pages have brought.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_for_parked_records_that_fails_holds_nothing_up() {
+    let app = TestApp::loaded().await;
+    let (integration, user) = (app.integration(), app.some_id("users").await);
+    app.sql(&format!(
+        "INSERT INTO parked_records VALUES ('{integration}', 'users', '{user}', '{{}}', 'odd', 0, now(), now())"
+    ))
+    .await;
+    app.simulator
+        .advance_clock(std::time::Duration::from_secs(900));
+    // the page is only slow, the question by ids fails
+    for fault in [FaultKind::Slow(1), FaultKind::InternalErrorText] {
+        app.simulator.inject(Fault::once(fault).on(Endpoint::Users));
+    }
+    let run = app.fetch("users", Mode::Delta).await;
+    assert_eq!(run["status"], "SUCCEEDED", "{run}");
+    assert_eq!(
+        app.requests_to(Endpoint::Users)
+            .last()
+            .map(|last| last.status),
+        Some(500)
+    );
+    assert_eq!(app.rows("SELECT id FROM parked_records").await.len(), 1);
+}
+
 // Rule 14: what is parked and what is unknown can be seen, by admins.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_kombo_sends_beyond_its_documentation_is_listed_for_admins() {

@@ -305,3 +305,26 @@ async fn a_deadlock_costs_a_try_and_not_the_run() {
     eventually("the deadlock is counted", async || deadlocks().await == 1).await;
     app.assert_mirrors_the_truth().await;
 }
+
+// Rule 5: a clock that was ahead for a moment must not hold back what is asked for when it is right again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_wrong_clock_queued_is_not_waited_for() {
+    let app = TestApp::loaded().await;
+    app.enqueue(&app.integration(), "users", Mode::Delta).await;
+    app.sql("UPDATE sync_runs SET available_at = available_at + interval '1 day' WHERE status = 'QUEUED'")
+        .await;
+    assert_eq!(app.step().await, None);
+    app.enqueue(&app.integration(), "users", Mode::Delta).await;
+    assert_eq!(app.step().await, Some(Ending::Succeeded));
+}
+
+// While versions are mixed, the older one must not fail the runs of an endpoint that only the newer one knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_an_unknown_endpoint_is_left_to_those_who_know_it() {
+    let app = TestApp::loaded().await;
+    app.enqueue(&app.integration(), "users", Mode::Delta).await;
+    app.sql("UPDATE sync_runs SET endpoint = 'badges' WHERE status = 'QUEUED'")
+        .await;
+    assert_eq!(app.step().await, None);
+    assert_eq!(app.runs_in("QUEUED").await, 1);
+}

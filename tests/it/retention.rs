@@ -8,7 +8,7 @@ use kombo_mirror::config::RetentionSettings;
 use kombo_mirror::integrations::{self, Details};
 use kombo_mirror::models::{self, Mode};
 use kombo_mirror::retention::{Keeper, Removed};
-use kombo_mirror::simulator::{Endpoint, Options};
+use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -429,6 +429,25 @@ async fn old_runs_and_events_go_and_the_newest_run_of_each_endpoint_stays() {
     assert_eq!(app.remove_after(HOUR).await, Removed::default(), "once");
     app.work().await;
     app.assert_mirrors_the_truth().await;
+}
+
+// Rule 11, F37: what waits for an approval can be approved however long it waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_removals_wait_for_approval_stays() {
+    let app = TestApp::loaded().await;
+    let fault = Fault::once(FaultKind::EmptyList).on(Endpoint::Users);
+    app.simulator.inject(fault);
+    let run = app.fetch("users", Mode::Full).await;
+    app.fetch("users", Mode::Delta).await;
+    app.remove_after(91 * DAY).await;
+    let id = &run["id"];
+    assert_eq!(
+        app.count(&format!(
+            "SELECT count(*) AS count FROM sync_runs WHERE id = {id}"
+        ))
+        .await,
+        1
+    );
 }
 
 // Rule 8: a newer run that failed before its first page says nothing of when rows were observed.
