@@ -143,6 +143,6 @@ pub fn insert(statement: &mut Statement, origin: &Origin<'_>, rows: &str) -> Str
     format!(
         "INSERT INTO record_changes (integration_id, at, model, id, kind, changed_fields, run_id) \
          SELECT {integration}, {at}, c.model, c.id, c.kind, c.fields, {run} \
-         FROM (SELECT pg_advisory_xact_lock({ORDER_LOCK}) OFFSET 0) AS ordered CROSS JOIN ({rows}) c"
+         FROM ({rows}) c CROSS JOIN (SELECT pg_advisory_xact_lock({ORDER_LOCK}) OFFSET 0) AS ordered"
     )
 }

@@ -84,6 +84,7 @@ async fn enqueue_due(
 }
 
 /// What is due, of one integration or of all.
+/// No interval is longer than 13 days: what is due later than in 14 was written under a clock that was ahead.
 async fn due(
     connection: &mut AsyncPgConnection,
     only: Option<&str>,
@@ -97,8 +98,10 @@ async fn due(
            WHEN s.next_full_fetch_at <= {now} THEN 'SCHEDULE' ELSE 'CATCH_UP' END AS trigger \
          FROM endpoint_states s JOIN integrations i ON i.id = s.integration_id \
          WHERE s.integration_id = COALESCE(({only}::text[])[1], s.integration_id) \
-           AND i.deleted_at IS NULL AND NOT i.paused AND (s.retry_at IS NULL OR s.retry_at <= {now}) \
-           AND (s.watermark IS NULL OR s.next_full_fetch_at <= {now} OR s.next_catch_up_at <= {now}) \
+           AND i.deleted_at IS NULL AND NOT i.paused \
+           AND (s.retry_at IS NULL OR s.retry_at <= {now} OR s.retry_at > {now} + interval '14 days') \
+           AND (s.watermark IS NULL OR s.next_full_fetch_at <= {now} OR s.next_catch_up_at <= {now} \
+             OR s.next_catch_up_at > {now} + interval '14 days' OR s.next_full_fetch_at > {now} + interval '14 days') \
            AND NOT EXISTS (SELECT FROM sync_runs r WHERE r.integration_id = s.integration_id \
              AND r.endpoint = s.endpoint AND r.status IN ('QUEUED', 'RUNNING')) \
          ORDER BY s.integration_id"

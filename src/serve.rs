@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::futures::Notified;
@@ -177,7 +179,12 @@ async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()>
     while !*engine.stop.borrow() {
         // before the look, so that a ring during it is heard
         let rung = engine.doorbell.notified();
-        match engine.work_once(appetite).await {
+        let worked = AssertUnwindSafe(engine.work_once(appetite)).catch_unwind();
+        // a panic is a defect of ours, and must cost one attempt of one run, not the server
+        let worked = worked
+            .await
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("a worker panicked; the log says where")));
+        match worked {
             // there may be more, or somebody else's by now: wake the colleagues
             Ok(Some(_)) => engine.doorbell.notify_waiters(),
             Ok(None) => rest(&engine, rung).await,

@@ -14,7 +14,10 @@ use crate::kombo::ForcedSync;
 use crate::models::Mode;
 use crate::queue::Cancelled;
 use crate::sync::{Engine, held};
-use crate::{integrations, queue, schedule};
+use crate::{db, integrations, queue, schedule};
+
+/// How often a transaction is tried when two writers meet.
+const TRANSACTION_TRIES: u32 = 5;
 
 fn no_integration() -> async_graphql::Error {
     errors::error(Code::NotFound, "no live integration has this Kombo id")
@@ -116,10 +119,19 @@ pub(super) async fn approve_removals(engine: &Engine, viewer: &Viewer, id: &ID) 
     let now = (engine.clock)();
     let mut connection = connection(engine).await?;
     let (run_id, integration) = visible_run(&mut connection, viewer, id).await?;
-    let removed = connection
-        .transaction(async |connection| held::approve(connection, run_id, now).await)
-        .await
-        .map_err(internal)?;
+    let mut tries = 1;
+    let removed = loop {
+        let approved = connection
+            .transaction(async |connection| held::approve(connection, run_id, now).await)
+            .await;
+        match approved {
+            // a fetch may be writing the same rows
+            Err(error) if tries < TRANSACTION_TRIES && db::is_serialization_failure(&error) => {
+                tries += 1;
+            }
+            result => break result.map_err(internal)?,
+        }
+    };
     let Some(removed) = removed else {
         return Err(errors::error(
             Code::BadUserInput,

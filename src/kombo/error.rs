@@ -115,15 +115,6 @@ impl Error {
         }
     }
 
-    /// Whether Kombo did not like what was asked, rather than who asks or when.
-    #[must_use]
-    pub fn is_about_input(&self) -> bool {
-        matches!(
-            self.code.as_str(),
-            "PLATFORM.INPUT_INVALID" | "MIRROR.HTTP_400" | "MIRROR.HTTP_414"
-        )
-    }
-
     /// Whether the mirror tries again by itself soon.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

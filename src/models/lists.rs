@@ -129,6 +129,7 @@ fn mark_unlisted(writer: &Writer<'_>, list: &CompleteList, present: Vec<String>)
     let observed = statement.time(Some(writer.observed_at));
     let now = statement.time(Some(writer.now));
     let run = statement.bigint(writer.run_id);
+    let spares = statement.boolean(writer.spares_held_back);
     let table = list.table.name;
     let live = format!(
         "SELECT count(*) FROM {table} l WHERE l.integration_id = {integration} AND NOT l.incomplete \
@@ -139,9 +140,11 @@ fn mark_unlisted(writer: &Writer<'_>, list: &CompleteList, present: Vec<String>)
     statement.push(&format!(
         "WITH gone AS MATERIALIZED (SELECT id, remote_deleted_at IS NULL AS was_live FROM {table} \
            WHERE integration_id = {integration} AND {parent} = ANY({parents}::text[]) AND id <> ALL({present}::text[]) \
-             AND missing_since IS NULL AND NOT incomplete AND observed_at <= {observed} ORDER BY id FOR UPDATE), \
+             AND missing_since IS NULL AND NOT incomplete AND observed_at <= {observed} \
+             AND NOT EXISTS (SELECT FROM held_back_removals h WHERE {spares} AND h.integration_id = {integration} \
+               AND h.table_name = '{table}' AND h.id = {table}.id) ORDER BY id FOR UPDATE), \
          decision AS MATERIALIZED (SELECT {covered} AS covered), \
-         marked AS (UPDATE {table} t SET missing_since = {observed}, observed_at = {observed}, mirrored_at = {now} \
+         marked AS (UPDATE {table} t SET missing_since = {now}, observed_at = {observed}, mirrored_at = {now} \
            FROM gone WHERE (SELECT covered FROM decision) AND t.integration_id = {integration} AND t.id = gone.id \
            RETURNING gone.id, gone.was_live), \
          shown AS (DELETE FROM held_back_removals WHERE integration_id = {integration} AND table_name = '{table}' \
@@ -179,6 +182,7 @@ fn replace_links<'a>(
     let observed = statement.time(Some(writer.observed_at));
     let now = statement.time(Some(writer.now));
     let run = statement.bigint(writer.run_id);
+    let spares = statement.boolean(writer.spares_held_back);
     let LinkTable { name, from, to, .. } = table;
     let live = format!("SELECT count(*) FROM {name} l WHERE l.integration_id = {integration}");
     let covered = writer
@@ -189,7 +193,9 @@ fn replace_links<'a>(
            SELECT * FROM UNNEST({pair_froms}::text[], {pair_tos}::text[]) AS l(from_id, to_id)), \
          gone AS MATERIALIZED (SELECT t.{from} AS from_id, t.{to} AS to_id FROM {name} t \
            WHERE t.integration_id = {integration} AND t.{from} = ANY({owners}::text[]) AND t.observed_at <= {observed} \
-             AND NOT EXISTS (SELECT FROM listed l WHERE l.from_id = t.{from} AND l.to_id = t.{to})), \
+             AND NOT EXISTS (SELECT FROM listed l WHERE l.from_id = t.{from} AND l.to_id = t.{to}) \
+             AND NOT EXISTS (SELECT FROM held_back_removals h WHERE {spares} AND h.integration_id = {integration} \
+               AND h.table_name = '{name}' AND h.id = t.{from} AND h.linked_id = t.{to})), \
          decision AS MATERIALIZED (SELECT {covered} AS covered), \
          removed AS (DELETE FROM {name} t USING gone WHERE (SELECT covered FROM decision) \
            AND t.integration_id = {integration} AND t.{from} = gone.from_id AND t.{to} = gone.to_id RETURNING gone.from_id), \

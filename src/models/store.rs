@@ -34,6 +34,8 @@ pub struct Writer<'a> {
     pub is_announced: bool,
     /// What lists may remove in this run.
     pub allowance: Allowance,
+    /// Whether what waits for an approval goes on waiting; a full fetch judges it anew.
+    pub spares_held_back: bool,
 }
 
 impl Writer<'_> {

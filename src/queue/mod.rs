@@ -281,6 +281,9 @@ pub enum Appetite<'a> {
 /// Takes the next run that is due: a waiting one whose endpoint nobody works on, or a working one without
 /// a living lease. Its fencing token rises, so whoever had it before writes nothing more.
 ///
+/// No wait is longer than a day and no lease than ten minutes: what says otherwise was written under a clock that
+/// was ahead, and does not count.
+///
 /// # Errors
 /// Whatever Postgres says.
 pub async fn claim(
@@ -304,11 +307,11 @@ pub async fn claim(
         "UPDATE sync_runs SET status = 'RUNNING', lease_token = lease_token + 1, lease_until = {until}, \
            attempts = attempts + 1, started_at = COALESCE(started_at, {now}) \
          WHERE id = (SELECT r.id FROM sync_runs r JOIN integrations i ON i.id = r.integration_id \
-           WHERE r.status IN ('QUEUED', 'RUNNING') AND r.available_at <= {now} \
+           WHERE r.status IN ('QUEUED', 'RUNNING') AND (r.available_at <= {now} OR r.available_at > {now} + interval '2 days') \
              AND r.integration_id = COALESCE(({only}::text[])[1], r.integration_id) \
              AND r.endpoint = ANY({known}::text[]) AND NOT i.paused AND i.deleted_at IS NULL AND ({anything} OR (r.mode = 'DELTA' AND EXISTS (SELECT FROM endpoint_states s \
                WHERE s.integration_id = r.integration_id AND s.endpoint = r.endpoint AND s.watermark IS NOT NULL))) \
-             AND CASE r.status WHEN 'RUNNING' THEN r.lease_until IS NULL OR r.lease_until < {now} \
+             AND CASE r.status WHEN 'RUNNING' THEN r.lease_until IS NULL OR r.lease_until < {now} OR r.lease_until > {now} + interval '1 day' \
                ELSE NOT EXISTS (SELECT FROM sync_runs a WHERE a.integration_id = r.integration_id \
                  AND a.endpoint = r.endpoint AND a.status = 'RUNNING') END \
            ORDER BY r.lane, r.available_at, r.id FOR UPDATE OF r SKIP LOCKED LIMIT 1) \

@@ -205,7 +205,6 @@ pub async fn restart(connection: &mut AsyncPgConnection, run: &Run) -> QueryResu
             sync_runs::records_parked.eq(zero),
             sync_runs::records_duplicate.eq(zero),
             sync_runs::records_deleted.eq(zero),
-            sync_runs::records_unlisted.eq(zero),
             sync_runs::drift_inserted.eq(zero),
             sync_runs::drift_updated.eq(zero),
             sync_runs::drift_removed.eq(zero),

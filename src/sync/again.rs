@@ -18,6 +18,9 @@ use crate::models::record::Record;
 /// Ids in one request: together some two kilobytes, well within what a URL may hold.
 const IDS_PER_REQUEST: usize = 80;
 
+/// After that many attempts a question that is never answered must not keep the run from its end.
+const PATIENCE: i32 = 5;
+
 /// Requests at most; beyond, absence is believed as the enumeration showed it.
 const REQUESTS: usize = 5;
 
@@ -33,7 +36,7 @@ impl Enumeration<'_> {
         for some in ids.chunks(IDS_PER_REQUEST) {
             match self.by_ids(some).await {
                 Ok(records) => found.extend(records),
-                Err(error) if error.remedy == Remedy::GiveUp && error.is_about_input() => {
+                Err(error) if error.remedy == Remedy::GiveUp || self.run.attempts > PATIENCE => {
                     tracing::warn!(
                         self.run.id,
                         code = error.code,

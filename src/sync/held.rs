@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::changes::{self, Origin};
+use crate::changes::{self, Change, ChangeKind, Origin};
 use crate::db::Statement;
 use crate::integrations::schema::endpoint_states;
 use crate::models::table::{LinkTable, Table};
@@ -119,16 +119,16 @@ pub(super) async fn forget_unfinished(
     Ok(())
 }
 
-/// What earlier runs held back was judged anew by this full fetch.
+/// What earlier runs held back of a table is judged anew by this full fetch.
 pub(super) async fn forget_superseded(
     connection: &mut AsyncPgConnection,
     run: &Run,
-    endpoint: &Endpoint,
+    table: &str,
 ) -> QueryResult<()> {
     diesel::delete(
         held_back_removals::table
             .filter(held_back_removals::integration_id.eq(&run.integration_id))
-            .filter(held_back_removals::table_name.eq_any(table_names(endpoint)))
+            .filter(held_back_removals::table_name.eq(table))
             .filter(held_back_removals::run_id.ne(run.id)),
     )
     .execute(connection)
@@ -180,75 +180,84 @@ pub async fn approve(
         run_id,
         at: now,
     };
-    let mut removed = 0;
-    for link in endpoint.links {
-        removed += remove_links(connection, &origin, link, observed_at).await?;
-    }
+    let mut told = Vec::new();
     for table in endpoint.tables {
-        removed += remove_rows(connection, &origin, table, observed_at).await?;
+        told.extend(remove_rows(connection, run_id, table, observed_at, now).await?);
+    }
+    let removed = i64::try_from(told.len()).unwrap_or(i64::MAX);
+    for link in endpoint.links {
+        told.extend(remove_links(connection, run_id, link, observed_at).await?);
     }
     diesel::delete(held_back_removals::table.filter(held_back_removals::run_id.eq(run_id)))
         .execute(connection)
         .await?;
     note(connection, &run, endpoint, run_id, removed).await?;
+    changes::append(connection, &origin, &told).await?;
     Ok(Some(removed))
+}
+
+#[derive(diesel::QueryableByName)]
+struct Id {
+    #[diesel(sql_type = Text)]
+    id: String,
 }
 
 async fn remove_rows(
     connection: &mut AsyncPgConnection,
-    origin: &Origin<'_>,
+    run_id: i64,
     table: &Table,
     observed_at: DateTime<Utc>,
-) -> QueryResult<i64> {
+    now: DateTime<Utc>,
+) -> QueryResult<Vec<Change>> {
     let mut statement = Statement::fixed();
-    let run = statement.bigint(origin.run_id);
+    let run = statement.bigint(run_id);
     let observed = statement.time(Some(observed_at));
-    let now = statement.time(Some(origin.at));
-    let table = table.name;
-    let marked = format!(
-        "UPDATE {table} t SET missing_since = {observed}, observed_at = {observed}, mirrored_at = {now} \
-         FROM held_back_removals h WHERE h.run_id = {run} AND h.table_name = '{table}' \
-           AND t.integration_id = h.integration_id AND t.id = h.id \
+    let now = statement.time(Some(now));
+    let model = table.name;
+    statement.push(&format!(
+        "UPDATE {model} t SET missing_since = {now}, observed_at = {observed}, mirrored_at = {now} \
+         FROM (SELECT * FROM held_back_removals WHERE run_id = {run} AND table_name = '{model}' ORDER BY id) h \
+         WHERE t.integration_id = h.integration_id AND t.id = h.id \
            AND t.missing_since IS NULL AND t.observed_at <= {observed} RETURNING t.id"
-    );
-    let rows = format!(
-        "SELECT '{table}' AS model, id, 'DELETED' AS kind, '{{}}'::text[] AS fields FROM marked"
-    );
-    let insert = changes::insert(&mut statement, origin, &rows);
-    statement.push(&format!("WITH marked AS ({marked}) {insert}"));
-    let removed = statement.execute(connection).await?;
-    Ok(i64::try_from(removed).unwrap_or(i64::MAX))
+    ));
+    let gone: Vec<Id> = statement.get_results(connection).await?;
+    Ok(gone
+        .into_iter()
+        .map(|row| Change {
+            model,
+            id: row.id,
+            kind: ChangeKind::Deleted,
+            fields: String::new(),
+        })
+        .collect())
 }
 
 async fn remove_links(
     connection: &mut AsyncPgConnection,
-    origin: &Origin<'_>,
+    run_id: i64,
     link: &LinkTable,
     observed_at: DateTime<Utc>,
-) -> QueryResult<i64> {
+) -> QueryResult<Vec<Change>> {
     let mut statement = Statement::fixed();
-    let run = statement.bigint(origin.run_id);
+    let run = statement.bigint(run_id);
     let observed = statement.time(Some(observed_at));
-    let LinkTable {
-        name,
-        from,
-        to,
-        owner,
-        field,
-    } = link;
-    let removed = format!(
-        "DELETE FROM {name} t USING held_back_removals h WHERE h.run_id = {run} AND h.table_name = '{name}' \
+    let LinkTable { name, from, to, .. } = link;
+    statement.push(&format!(
+        "WITH removed AS (DELETE FROM {name} t USING held_back_removals h WHERE h.run_id = {run} AND h.table_name = '{name}' \
            AND t.integration_id = h.integration_id AND t.{from} = h.id AND t.{to} = h.linked_id \
-           AND t.observed_at <= {observed} RETURNING t.{from} AS id"
-    );
-    let rows = format!(
-        "SELECT DISTINCT '{owner}' AS model, id, 'UPDATED' AS kind, ARRAY['{field}'] AS fields FROM removed",
-        owner = owner.name,
-    );
-    let insert = changes::insert(&mut statement, origin, &rows);
-    statement.push(&format!("WITH removed AS ({removed}) {insert}"));
-    let changed = statement.execute(connection).await?;
-    Ok(i64::try_from(changed).unwrap_or(i64::MAX))
+           AND t.observed_at <= {observed} RETURNING t.{from} AS id) \
+         SELECT DISTINCT id FROM removed"
+    ));
+    let owners: Vec<Id> = statement.get_results(connection).await?;
+    Ok(owners
+        .into_iter()
+        .map(|row| Change {
+            model: link.owner.name,
+            id: row.id,
+            kind: ChangeKind::Updated,
+            fields: link.field.to_owned(),
+        })
+        .collect())
 }
 
 /// The run and its endpoint no longer wait for an approval.

@@ -111,6 +111,7 @@ impl Engine {
             Err(run::Stop::LeaseLost) => Ok(Ending::LeaseLost),
             Err(run::Stop::Kombo(error)) => self.after_error(run, &error).await,
             Err(run::Stop::Mirror(failure)) => self.give_up(run, &failure, true).await,
+            Err(stop) if stop.is_refusal() => self.after_refusal(run).await,
             Err(run::Stop::Database(error)) => {
                 Err(error).with_context(|| format!("storing sync run {}", run.id))
             }
@@ -162,6 +163,18 @@ impl Engine {
                 Ok(Beat::Kept) | Err(_) => {}
             }
         }
+    }
+
+    /// The database answers, and does not take what the run stores: tried again, less and less often, and seen.
+    async fn after_refusal(&self, run: &Run) -> anyhow::Result<Ending> {
+        let failure = Failure {
+            code: "MIRROR.DATABASE_REFUSED".to_owned(),
+            message: "the database refuses to store what was fetched; its log says why".to_owned(),
+            retryable: true,
+            log_url: None,
+        };
+        self.put_aside(run, &failure, Remedy::RetryLater, Duration::ZERO)
+            .await
     }
 
     async fn after_error(&self, run: &Run, error: &KomboError) -> anyhow::Result<Ending> {

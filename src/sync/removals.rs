@@ -154,20 +154,22 @@ pub(super) async fn forget_seen(
         .await
 }
 
-/// Marks what the run did not see, table by table, or holds it back.
-pub(super) async fn remove_absent(
+/// Judges what the run did not see, table by table: holds it back, or returns the tables whose absent rows are
+/// to be marked.
+pub(super) async fn judge_absence(
     connection: &mut AsyncPgConnection,
     enumeration: &Enumeration<'_>,
     writer: &Writer<'_>,
     totals: &Totals,
-) -> QueryResult<()> {
+) -> QueryResult<Vec<&'static Table>> {
     let run = enumeration.run;
+    let mut believed = Vec::new();
     if totals.parked > 0 && parked::has_unidentified(connection, run).await? {
         tracing::warn!(
             run.id,
             "a record without a readable id was parked: absence proves nothing in this run"
         );
-        return Ok(());
+        return Ok(believed);
     }
     let tables = enumeration.endpoint.tables;
     for table in tables {
@@ -175,26 +177,31 @@ pub(super) async fn remove_absent(
         if totals.parked > 0 && table.name != tables[0].name {
             continue;
         }
-        remove_absent_from(connection, run, table, writer, totals.marks > 0).await?;
+        held::forget_superseded(connection, run, table.name).await?;
+        if is_believed(connection, run, table, writer, totals.marks > 0).await? {
+            believed.push(*table);
+        }
     }
-    Ok(())
+    Ok(believed)
 }
 
-async fn remove_absent_from(
+/// Whether absent rows of a table may go; counts them, or holds them back.
+async fn is_believed(
     connection: &mut AsyncPgConnection,
     run: &Run,
     table: &Table,
     writer: &Writer<'_>,
     saw_anything: bool,
-) -> QueryResult<()> {
+) -> QueryResult<bool> {
     let absent = absent(connection, run, table, writer).await?;
     let live_now = live_rows(connection, writer.integration_id, table).await?;
     if !writer.allowance.covers(absent, live_now, saw_anything) {
         held::warn(run, absent);
-        return hold_absent(connection, run, table, writer).await;
+        hold_absent(connection, run, table, writer).await?;
+        return Ok(false);
     }
     queue::count_removals(connection, run, absent, writer.unannounced_before.is_some()).await?;
-    mark_absent(connection, run, table, writer).await
+    Ok(true)
 }
 
 /// Which of the endpoint's own live rows would be removed without a human: those that are neither marked nor
@@ -272,8 +279,9 @@ async fn absent(
     Ok(statement.get_result::<Count>(connection).await?.count)
 }
 
-/// Marks the absent rows; those that were alive are told in the feed.
-async fn mark_absent(
+/// Marks the absent rows; those that were alive are told in the feed, whose lock comes with it: nothing that
+/// takes long may follow in the transaction.
+pub(super) async fn mark_absent(
     connection: &mut AsyncPgConnection,
     run: &Run,
     table: &Table,
@@ -299,7 +307,7 @@ async fn mark_absent(
         "true"
     };
     statement.push(&format!(
-        "WITH marked AS (UPDATE {} t SET missing_since = {observed}, observed_at = {observed}, mirrored_at = {now} \
+        "WITH marked AS (UPDATE {} t SET missing_since = {now}, observed_at = {observed}, mirrored_at = {now} \
            WHERE {absence} RETURNING t.id, {was_live} AS was_live) {insert}",
         table.name,
     ));

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::result::Error as DieselError;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::removals;
 use super::states::{self, EndpointState};
@@ -19,6 +19,9 @@ use crate::queue::{self, Failure, Run};
 /// Kombo collects changes for half a minute before it announces them, and a delivery may take its time: what
 /// changed less than this before a fetch began was not missed.
 const ANNOUNCEMENT_GRACE: TimeDelta = TimeDelta::minutes(2);
+
+/// That many pages without a record, one after the other, are no enumeration any more (F16).
+const EMPTY_PAGES: u32 = 100;
 
 /// Why a run stopped before its end.
 #[derive(Debug)]
@@ -34,6 +37,15 @@ pub(super) enum Stop {
 }
 
 impl Stop {
+    /// Whether the database answered, and neither that two writers met nor that it is going away: most likely
+    /// there is a value that it has no place for.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self.database(),
+            Some(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _))
+        )
+    }
+
     /// The database's word, where it was the database.
     pub(super) fn database(&self) -> Option<&DieselError> {
         match self {
@@ -75,6 +87,8 @@ pub(super) struct Enumeration<'a> {
     pub(super) expected_records: Option<i64>,
     /// The endpoint before the run.
     pub(super) state: EndpointState,
+    /// How much earlier than the watermark a delta begins.
+    overlap: TimeDelta,
     /// False while the integration or the model is switched off at Kombo (F42).
     pub(super) absence_counts: bool,
 }
@@ -98,7 +112,16 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<Complete, St
     } else {
         enumeration.fetch_first().await?
     };
+    let mut empty_pages = 0;
     while let Some(next) = fetched.page.next.take() {
+        empty_pages = if fetched.page.records.is_empty() {
+            empty_pages + 1
+        } else {
+            0
+        };
+        if empty_pages > EMPTY_PAGES {
+            return Err(Stop::Mirror(cursor_loop()));
+        }
         if !used.insert(next.clone()) {
             return Err(Stop::Mirror(cursor_loop()));
         }
@@ -159,6 +182,7 @@ impl<'a> Enumeration<'a> {
             engine,
             run,
             absence_counts,
+            overlap,
             endpoint,
             mode,
             updated_after,
@@ -177,7 +201,10 @@ impl<'a> Enumeration<'a> {
             .state
             .watermark
             .zip(fetched.times)
-            .is_some_and(|(mark, times)| states::is_in_kombos_future(mark, times.answered_at));
+            .is_some_and(|(mark, times)| {
+                // what the overlap reaches is asked for anyway
+                states::is_in_kombos_future(mark - self.overlap, times.answered_at)
+            });
         if was_set_back && self.mode == Mode::Delta {
             tracing::warn!(
                 self.run.id,
@@ -225,7 +252,7 @@ impl<'a> Enumeration<'a> {
         match self.mode {
             Mode::Full => Some(watermark),
             Mode::Delta if self.run.is_announced => None,
-            Mode::Delta => Some(self.observed_at - ANNOUNCEMENT_GRACE),
+            Mode::Delta => Some(self.watermark - ANNOUNCEMENT_GRACE),
         }
     }
 }
@@ -246,7 +273,7 @@ pub(super) fn marks_lost() -> Stop {
 fn cursor_loop() -> Failure {
     Failure {
         code: "MIRROR.CURSOR_LOOP".to_owned(),
-        message: "kombo's next cursor was used before in this run: the enumeration would never end"
+        message: "kombo's cursors lead nowhere, back or from one empty page to the next: the enumeration would never end"
             .to_owned(),
         retryable: false,
         log_url: None,

@@ -5,7 +5,7 @@
 //! lost or done twice after a crash.
 
 use chrono::{DateTime, Utc};
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -15,6 +15,7 @@ use super::states::{self, Outlook};
 use super::{held, ledger, parked, removals};
 use crate::changes::{self, Change, Origin};
 use crate::db;
+use crate::integrations;
 use crate::models::lists::Allowance;
 use crate::models::page::{Batch, PageRows, Parked, Sighting};
 use crate::models::store::{PageWrites, Writer};
@@ -76,6 +77,17 @@ impl Enumeration<'_> {
     ) -> Result<(), Stop> {
         self.store_records(records, unlisted, Then::End(End { kombo_now }))
             .await?;
+        if self.mode == Mode::Full {
+            // after the commit, which others wait for; what a crash leaves is removed within the hour
+            let forgotten = async {
+                let mut connection = self.engine.pool.get().await?;
+                removals::forget_seen(&mut connection, self.run.id).await?;
+                anyhow::Ok(())
+            };
+            if let Err(error) = forgotten.await {
+                tracing::warn!(self.run.id, error = format!("{error:#}"), "marks are left");
+            }
+        }
         Ok(())
     }
 
@@ -98,7 +110,7 @@ impl Enumeration<'_> {
             let word = error.database();
             if tries < TRANSACTION_TRIES && word.is_some_and(db::is_serialization_failure) {
                 tries += 1;
-            } else if !is_sifted && word.is_some_and(is_refusal) {
+            } else if !is_sifted && error.is_refusal() {
                 is_sifted = true;
                 let refused = self.refused(records, unlisted, now).await?;
                 if refused.is_empty() {
@@ -187,7 +199,7 @@ impl Enumeration<'_> {
             .await;
         match trial {
             Ok(()) | Err(Trial::Fits) => Ok(true),
-            Err(Trial::Failed(stop)) if stop.database().is_some_and(is_refusal) => Ok(false),
+            Err(Trial::Failed(stop)) if stop.is_refusal() => Ok(false),
             Err(Trial::Failed(stop)) => Err(stop),
         }
     }
@@ -217,6 +229,7 @@ impl Enumeration<'_> {
             now,
             unannounced_before: self.unannounced_before(),
             is_announced: self.run.is_announced,
+            spares_held_back: self.mode == Mode::Delta,
             allowance: if self.absence_counts {
                 Allowance {
                     rows: settings.removal_guard_rows,
@@ -311,18 +324,26 @@ impl Enumeration<'_> {
         now: DateTime<Utc>,
     ) -> Result<(), Stop> {
         let settings = &self.engine.settings;
+        let mut absent = Vec::new();
+        let mut unlisted = 0;
         if self.mode == Mode::Full {
             let totals = removals::totals(connection, self.run.id).await?;
             if totals.were_marks_lost() {
                 return Err(marks_lost());
             }
-            let writer = self.writer(totals.unlisted, now);
+            unlisted = totals.unlisted;
+            let writer = self.writer(unlisted, now);
             parked::forget_absent(connection, self.run).await?;
-            if self.absence_counts {
-                held::forget_superseded(connection, self.run, self.endpoint).await?;
-                removals::remove_absent(connection, self, &writer, &totals).await?;
+            // it may have been switched off while the run was working
+            let id = &self.run.integration_id;
+            if self.absence_counts
+                && integrations::absence_counts(connection, id, self.endpoint).await?
+            {
+                for link in self.endpoint.links {
+                    held::forget_superseded(connection, self.run, link.name).await?;
+                }
+                absent = removals::judge_absence(connection, self, &writer, &totals).await?;
             }
-            removals::forget_seen(connection, self.run.id).await?;
         }
         held::forget_unfinished(connection, self.run, self.endpoint).await?;
         let held_back = held::count(connection, self.run, self.endpoint).await?;
@@ -346,17 +367,13 @@ impl Enumeration<'_> {
         )
         .await?;
         queue::succeed(connection, self.run, held_back.of_run, now).await?;
+        // last, since it takes the feed's lock
+        for table in absent {
+            let writer = self.writer(unlisted, now);
+            removals::mark_absent(connection, self.run, table, &writer).await?;
+        }
         Ok(())
     }
-}
-
-/// The database answered, and its answer is neither that two writers met nor that it is going away: most
-/// likely a value that it has no place for.
-fn is_refusal(error: &DieselError) -> bool {
-    matches!(
-        error,
-        DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)
-    )
 }
 
 /// What a page's transaction leaves to do.

@@ -54,6 +54,7 @@ async fn store(app: &TestApp, endpoint: &Endpoint) -> Effect {
         now: moment,
         unannounced_before: None,
         is_announced: false,
+        spares_held_back: false,
         allowance: Allowance {
             rows: 50,
             percent: 10,
