@@ -304,3 +304,37 @@ async fn a_resumed_delta_asks_with_the_filters_that_it_began_with() {
     assert!(asked[0].0.is_some() && asked.iter().all(|one| *one == asked[0]));
     app.assert_mirrors_the_truth().await;
 }
+
+// Rules 5 and 6: what was dropped in the middle of a transaction must not hold the run that is handed back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_a_transaction_hands_the_run_back_too() {
+    let app = TestApp::start().await;
+    let mut other = app.database().await;
+    other
+        .batch_execute("BEGIN; LOCK TABLE users IN EXCLUSIVE MODE")
+        .await
+        .expect("the table is locked");
+    app.enqueue(&app.integration(), "users", Mode::Full).await;
+    let (stop, stopped) = watch::channel(false);
+    let mut engine = app.engine.clone();
+    engine.stop = stopped;
+    let worker = tokio::spawn(async move { engine.work_once(Appetite::Anything).await });
+    app.wait_for(
+        "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        1,
+    )
+    .await;
+    stop.send_replace(true);
+    app.wait_for(
+        "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+         AND query LIKE '%lease_until%'",
+        1,
+    )
+    .await;
+    other.batch_execute("COMMIT").await.expect("it is unlocked");
+    let ending = worker
+        .await
+        .expect("the worker ends")
+        .expect("the database works");
+    assert_eq!(ending, Some(Ending::HandedBack));
+}
