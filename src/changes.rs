@@ -92,6 +92,30 @@ pub struct Change {
     pub fields: String,
 }
 
+impl Change {
+    /// A row that was alive and is gone.
+    #[must_use]
+    pub fn deleted(model: &'static str, id: String) -> Self {
+        Self {
+            model,
+            id,
+            kind: ChangeKind::Deleted,
+            fields: String::new(),
+        }
+    }
+
+    /// A row whose list, shown by `field`, is another.
+    #[must_use]
+    pub fn relisted(model: &'static str, id: String, field: &str) -> Self {
+        Self {
+            model,
+            id,
+            kind: ChangeKind::Updated,
+            fields: field.to_owned(),
+        }
+    }
+}
+
 /// Whose change it is and where it comes from.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
@@ -122,27 +146,16 @@ pub async fn append(
     let ids = statement.texts(column(|change| &change.id));
     let kinds = statement.texts(column(|change| change.kind.as_str()));
     let fields = statement.texts(column(|change| &change.fields));
-    let rows = format!(
-        "SELECT model, id, kind, string_to_array(fields, ',') AS fields \
-         FROM UNNEST({models}::text[], {ids}::text[], {kinds}::text[], {fields}::text[]) AS u(model, id, kind, fields)"
-    );
-    let insert = insert(&mut statement, origin, &rows);
-    statement.push(&insert);
-    statement.execute(connection).await?;
-    Ok(())
-}
-
-/// The INSERT that appends `rows`, a SELECT of `model, id, kind, fields`: for changes that are found by the
-/// very statement that makes them.
-#[must_use]
-pub fn insert(statement: &mut Statement, origin: &Origin<'_>, rows: &str) -> String {
     let integration = statement.text(origin.integration_id);
     let run = statement.bigint(origin.run_id);
     let at = statement.time(Some(origin.at));
     // a row needs the lock's row before its number is drawn
-    format!(
+    statement.push(&format!(
         "INSERT INTO record_changes (integration_id, at, model, id, kind, changed_fields, run_id) \
-         SELECT {integration}, {at}, c.model, c.id, c.kind, c.fields, {run} \
-         FROM ({rows}) c CROSS JOIN (SELECT pg_advisory_xact_lock({ORDER_LOCK}) OFFSET 0) AS ordered"
-    )
+         SELECT {integration}, {at}, c.model, c.id, c.kind, string_to_array(c.fields, ','), {run} \
+         FROM (SELECT pg_advisory_xact_lock({ORDER_LOCK}) OFFSET 0) AS ordered CROSS JOIN \
+           UNNEST({models}::text[], {ids}::text[], {kinds}::text[], {fields}::text[]) AS c(model, id, kind, fields)"
+    ));
+    statement.execute(connection).await?;
+    Ok(())
 }

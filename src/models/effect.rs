@@ -105,12 +105,7 @@ impl Effect {
                     if is_surprised {
                         self.unannounced.count(ChangeKind::Deleted);
                     }
-                    self.changes.push(Change {
-                        model: table.name,
-                        id: child.id,
-                        kind: ChangeKind::Deleted,
-                        fields: String::new(),
-                    });
+                    self.changes.push(Change::deleted(table.name, child.id));
                 }
                 _ => {}
             }
@@ -145,12 +140,7 @@ impl Effect {
             if is_surprised {
                 self.unannounced.count(ChangeKind::Updated);
             }
-            self.changes.push(Change {
-                model,
-                id,
-                kind: ChangeKind::Updated,
-                fields: field.to_owned(),
-            });
+            self.changes.push(Change::relisted(model, id, field));
         }
     }
 

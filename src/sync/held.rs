@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::changes::{self, Change, ChangeKind, Origin};
+use crate::changes::{self, Change, Origin};
 use crate::db::Statement;
 use crate::integrations::schema::endpoint_states;
 use crate::models::table::{LinkTable, Table};
@@ -223,12 +223,7 @@ async fn remove_rows(
     let gone: Vec<Id> = statement.get_results(connection).await?;
     Ok(gone
         .into_iter()
-        .map(|row| Change {
-            model,
-            id: row.id,
-            kind: ChangeKind::Deleted,
-            fields: String::new(),
-        })
+        .map(|row| Change::deleted(model, row.id))
         .collect())
 }
 
@@ -251,12 +246,7 @@ async fn remove_links(
     let owners: Vec<Id> = statement.get_results(connection).await?;
     Ok(owners
         .into_iter()
-        .map(|row| Change {
-            model: link.owner.name,
-            id: row.id,
-            kind: ChangeKind::Updated,
-            fields: link.field.to_owned(),
-        })
+        .map(|row| Change::relisted(link.owner.name, row.id, link.field))
         .collect())
 }
 

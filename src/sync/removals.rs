@@ -4,13 +4,13 @@
 //! than the guard allows: an empty answer is more likely a fault than the end of a company.
 
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::run::Enumeration;
 use super::{held, parked};
-use crate::changes::{self, Origin};
+use crate::changes::Change;
 use crate::db::Statement;
 use crate::models::Endpoint;
 use crate::models::store::Writer;
@@ -154,22 +154,21 @@ pub(super) async fn forget_seen(
         .await
 }
 
-/// Judges what the run did not see, table by table: holds it back, or returns the tables whose absent rows are
-/// to be marked.
-pub(super) async fn judge_absence(
+/// Marks what the run did not see, table by table, or holds it back; returns the rows that were alive.
+pub(super) async fn remove_absent(
     connection: &mut AsyncPgConnection,
     enumeration: &Enumeration<'_>,
     writer: &Writer<'_>,
     totals: &Totals,
-) -> QueryResult<Vec<&'static Table>> {
+) -> QueryResult<Vec<Change>> {
     let run = enumeration.run;
-    let mut believed = Vec::new();
+    let mut removed = Vec::new();
     if totals.parked > 0 && parked::has_unidentified(connection, run).await? {
         tracing::warn!(
             run.id,
             "a record without a readable id was parked: absence proves nothing in this run"
         );
-        return Ok(believed);
+        return Ok(removed);
     }
     let tables = enumeration.endpoint.tables;
     for table in tables {
@@ -179,10 +178,10 @@ pub(super) async fn judge_absence(
         }
         held::forget_superseded(connection, run, table.name).await?;
         if is_believed(connection, run, table, writer, totals.marks > 0).await? {
-            believed.push(*table);
+            removed.extend(mark_absent(connection, run, table, writer).await?);
         }
     }
-    Ok(believed)
+    Ok(removed)
 }
 
 /// Whether absent rows of a table may go; counts them, or holds them back.
@@ -279,40 +278,40 @@ async fn absent(
     Ok(statement.get_result::<Count>(connection).await?.count)
 }
 
-/// Marks the absent rows; those that were alive are told in the feed, whose lock comes with it: nothing that
-/// takes long may follow in the transaction.
-pub(super) async fn mark_absent(
+/// Marks the absent rows; returns those that were alive.
+async fn mark_absent(
     connection: &mut AsyncPgConnection,
     run: &Run,
-    table: &Table,
+    table: &'static Table,
     writer: &Writer<'_>,
-) -> QueryResult<()> {
+) -> QueryResult<Vec<Change>> {
+    #[derive(diesel::QueryableByName)]
+    struct Marked {
+        #[diesel(sql_type = Text)]
+        id: String,
+        #[diesel(sql_type = Bool)]
+        was_live: bool,
+    }
     let mut statement = Statement::fixed();
     let absence = absence(&mut statement, run, table, writer);
     let observed = statement.time(Some(writer.observed_at));
     let now = statement.time(Some(writer.now));
-    let origin = Origin {
-        integration_id: writer.integration_id,
-        run_id: run.id,
-        at: writer.now,
-    };
-    let rows = format!(
-        "SELECT '{}' AS model, id, 'DELETED' AS kind, '{{}}'::text[] AS fields FROM marked WHERE was_live",
-        table.name
-    );
-    let insert = changes::insert(&mut statement, &origin, &rows);
     let was_live = if table.has_tombstones() {
         "t.remote_deleted_at IS NULL"
     } else {
         "true"
     };
     statement.push(&format!(
-        "WITH marked AS (UPDATE {} t SET missing_since = {now}, observed_at = {observed}, mirrored_at = {now} \
-           WHERE {absence} RETURNING t.id, {was_live} AS was_live) {insert}",
+        "UPDATE {} t SET missing_since = {now}, observed_at = {observed}, mirrored_at = {now} \
+         WHERE {absence} RETURNING t.id, {was_live} AS was_live",
         table.name,
     ));
-    statement.execute(connection).await?;
-    Ok(())
+    let marked: Vec<Marked> = statement.get_results(connection).await?;
+    Ok(marked
+        .into_iter()
+        .filter(|row| row.was_live)
+        .map(|row| Change::deleted(table.name, row.id))
+        .collect())
 }
 
 /// Keeps the live absent rows for an approval.

@@ -77,17 +77,6 @@ impl Enumeration<'_> {
     ) -> Result<(), Stop> {
         self.store_records(records, unlisted, Then::End(End { kombo_now }))
             .await?;
-        if self.mode == Mode::Full {
-            // after the commit, which others wait for; what a crash leaves is removed within the hour
-            let forgotten = async {
-                let mut connection = self.engine.pool.get().await?;
-                removals::forget_seen(&mut connection, self.run.id).await?;
-                anyhow::Ok(())
-            };
-            if let Err(error) = forgotten.await {
-                tracing::warn!(self.run.id, error = format!("{error:#}"), "marks are left");
-            }
-        }
         Ok(())
     }
 
@@ -135,11 +124,12 @@ impl Enumeration<'_> {
                 if !queue::hold(connection, self.run).await? {
                     return Err(Stop::LeaseLost);
                 }
-                let stored = self.store_page(connection, page, now).await?;
+                let mut stored = self.store_page(connection, page, now).await?;
                 if let Then::End(end) = then {
-                    self.end(connection, end, now).await?;
+                    stored.changes.extend(self.end(connection, end, now).await?);
                 }
                 let origin = self.origin(now);
+                // last, since it takes the feed's lock, which everybody else waits for
                 changes::append(connection, &origin, &stored.changes).await?;
                 Ok(stored.unlisted)
             })
@@ -316,23 +306,21 @@ impl Enumeration<'_> {
         Ok(())
     }
 
-    /// The last page is in: removals, watermark and the run's end, in its transaction.
+    /// The last page is in: removals, watermark and the run's end, in its transaction. Returns what was removed.
     async fn end(
         &self,
         connection: &mut AsyncPgConnection,
         end: End,
         now: DateTime<Utc>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Vec<Change>, Stop> {
         let settings = &self.engine.settings;
-        let mut absent = Vec::new();
-        let mut unlisted = 0;
+        let mut removed = Vec::new();
         if self.mode == Mode::Full {
             let totals = removals::totals(connection, self.run.id).await?;
             if totals.were_marks_lost() {
                 return Err(marks_lost());
             }
-            unlisted = totals.unlisted;
-            let writer = self.writer(unlisted, now);
+            let writer = self.writer(totals.unlisted, now);
             parked::forget_absent(connection, self.run).await?;
             // it may have been switched off while the run was working
             let id = &self.run.integration_id;
@@ -342,8 +330,9 @@ impl Enumeration<'_> {
                 for link in self.endpoint.links {
                     held::forget_superseded(connection, self.run, link.name).await?;
                 }
-                absent = removals::judge_absence(connection, self, &writer, &totals).await?;
+                removed = removals::remove_absent(connection, self, &writer, &totals).await?;
             }
+            removals::forget_seen(connection, self.run.id).await?;
         }
         held::forget_unfinished(connection, self.run, self.endpoint).await?;
         let held_back = held::count(connection, self.run, self.endpoint).await?;
@@ -367,12 +356,7 @@ impl Enumeration<'_> {
         )
         .await?;
         queue::succeed(connection, self.run, held_back.of_run, now).await?;
-        // last, since it takes the feed's lock
-        for table in absent {
-            let writer = self.writer(unlisted, now);
-            removals::mark_absent(connection, self.run, table, &writer).await?;
-        }
-        Ok(())
+        Ok(removed)
     }
 }
 
