@@ -26,6 +26,9 @@ use crate::queue::{self, Progress, Request, Trigger};
 /// How often a page's transaction is tried when two writers meet.
 const TRANSACTION_TRIES: u32 = 5;
 
+/// So few refused records are parked even where they are the whole page.
+const FEW: usize = 5;
+
 /// What only the last page's transaction needs.
 #[derive(Clone, Copy)]
 struct End {
@@ -160,6 +163,10 @@ impl Enumeration<'_> {
             let middle = range.start + range.len() / 2;
             ranges.push(range.start..middle);
             ranges.push(middle..range.end);
+        }
+        // so many at once are not what is wrong: a full disk refuses each of them too
+        if refused.len() > FEW && refused.len() * 2 > records.len() {
+            return Ok(Vec::new());
         }
         tracing::warn!(
             self.run.id,

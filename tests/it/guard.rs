@@ -144,6 +144,43 @@ async fn empty_lists_of_skills_are_held_back_and_an_approval_removes_them() {
     assert_eq!(app.state("courses").await["removals_held_back"], 0);
 }
 
+// Rule 11: what waits for an approval is not removed by a delta whose few rows the guard would let go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_removes_nothing_that_waits_for_an_approval() {
+    let app = strict().await;
+    let integration = app.integration();
+    let courses = app
+        .rows("SELECT id FROM courses WHERE NOT incomplete AND remote_deleted_at IS NULL")
+        .await;
+    let empty = members(json!({ "revisions": [] }));
+    for course in &courses {
+        let id = text(&course["id"]);
+        app.simulator
+            .merge_into_record(&integration, Endpoint::Courses, &id, empty.clone());
+    }
+    app.fetch("courses", Mode::Full).await;
+    let held = app
+        .row("SELECT r.course_id, h.id FROM held_back_removals h JOIN course_revisions r ON r.id = h.id")
+        .await;
+    let before = app.present("course_revisions").await;
+    app.simulator
+        .advance_clock(std::time::Duration::from_secs(1800));
+    let course = text(&held["course_id"]);
+    app.simulator
+        .merge_into_record(&integration, Endpoint::Courses, &course, empty);
+    app.settle().await;
+    assert_eq!(app.last_run("courses").await["mode"], "DELTA");
+    assert_eq!(app.present("course_revisions").await, before);
+    let waiting = app.state("courses").await["removals_held_back"].as_i64();
+    assert_eq!(
+        waiting,
+        Some(
+            app.count("SELECT count(*) AS count FROM held_back_removals")
+                .await
+        )
+    );
+}
+
 // Rule 11, F37: an approval removes what was shown.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_removes_what_was_held_back() {

@@ -356,6 +356,26 @@ async fn a_record_that_the_database_refuses_is_parked_and_the_page_goes_on() {
     app.assert_mirrors_the_truth().await;
 }
 
+// Rule 13: a database that takes nothing is no reason to park everything; the run waits and says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_refuses_everything_parks_nothing() {
+    let app = TestApp::start().await;
+    app.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no space' USING ERRCODE = '53100'; END $$")
+        .await;
+    app.sql("CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()")
+        .await;
+    let run = app.fetch("users", Mode::Full).await;
+    assert_eq!(
+        (&run["status"], &run["error_code"]),
+        (&"RUNNING".into(), &"MIRROR.DATABASE_REFUSED".into())
+    );
+    assert!(app.rows("SELECT id FROM parked_records").await.is_empty());
+    assert_eq!(app.state("users").await["consecutive_failures"], 1);
+    app.sql("DROP TRIGGER refuse ON users").await;
+    app.work_through().await;
+    app.assert_mirrors_the_truth().await;
+}
+
 // Rule 14: a parked record is asked for again by every run, not only when it changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parked_record_is_asked_for_again_by_the_next_delta() {

@@ -278,3 +278,18 @@ async fn a_row_from_the_future_moves_no_watermark() {
     let after = moment(&app.state("users").await["watermark"]);
     assert!(after <= app.simulator.now() && after > asked - TimeDelta::seconds(3));
 }
+
+// Rules 15 and 16, F06: what was noted under a clock that was ahead must not stop the schedule.
+#[tokio::test(flavor = "multi_thread")]
+async fn due_times_from_a_clock_that_was_ahead_do_not_stop_the_schedule() {
+    let app = TestApp::loaded().await;
+    app.sql(
+        "UPDATE endpoint_states SET next_catch_up_at = next_catch_up_at + interval '1 year', \
+         next_full_fetch_at = next_full_fetch_at + interval '1 year', last_success_at = last_success_at + interval '1 year'",
+    )
+    .await;
+    let endings = app.work().await;
+    assert_eq!(endings.len(), 4, "{endings:?}");
+    assert_eq!(app.last_run("users").await["mode"], "FULL");
+    assert!(app.work().await.is_empty(), "once");
+}
