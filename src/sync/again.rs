@@ -18,11 +18,11 @@ use crate::models::record::Record;
 /// Ids in one request: together some two kilobytes, well within what a URL may hold.
 const IDS_PER_REQUEST: usize = 80;
 
-/// After that many attempts a question that is never answered must not keep the run from its end.
-const PATIENCE: i32 = 5;
-
 /// Requests at most; beyond, absence is believed as the enumeration showed it.
 const REQUESTS: usize = 5;
+
+/// After that many attempts of a run a question that is never answered must not keep it from its end.
+const PATIENCE: i32 = 5;
 
 impl Enumeration<'_> {
     /// Records that the last page's transaction should store as well.
