@@ -39,6 +39,8 @@ mod connections;
 mod filters;
 /// An index behind every filter and order.
 mod indexes;
+/// What lists refuse, and what is no list.
+mod lists;
 // the migrated tables
 mod database;
 // the execution rules of GraphQL
