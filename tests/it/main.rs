@@ -41,6 +41,8 @@ mod filters;
 mod indexes;
 /// What lists refuse, and what is no list.
 mod lists;
+/// Lists of what is no mirrored record.
+mod own_lists;
 // the migrated tables
 mod database;
 // the execution rules of GraphQL
