@@ -19,7 +19,7 @@ pub struct RawGraphqlSettings {
     /// Bytes of a request's body or query string [default: 262144]
     #[arg(long, env = "GRAPHQL_MAX_BODY")]
     pub graphql_max_body: Option<String>,
-    /// Tokens of a document: names, numbers, texts and signs [default: 10000]
+    /// Tokens of a document: names, numbers, texts and signs [default: 5000]
     #[arg(long, env = "GRAPHQL_MAX_TOKENS")]
     pub graphql_max_tokens: Option<String>,
     /// Levels of fields of an operation [default: 20]
@@ -28,13 +28,13 @@ pub struct RawGraphqlSettings {
     /// Root fields of an operation [default: 20]
     #[arg(long, env = "GRAPHQL_MAX_ROOT_FIELDS")]
     pub graphql_max_root_fields: Option<String>,
-    /// Aliases in a document [default: 100]
+    /// Aliases in a document [default: 500]
     #[arg(long, env = "GRAPHQL_MAX_ALIASES")]
     pub graphql_max_aliases: Option<String>,
     /// Directives in a document [default: 50]
     #[arg(long, env = "GRAPHQL_MAX_DIRECTIVES")]
     pub graphql_max_directives: Option<String>,
-    /// Values in an answer whose pages are all full [default: 200000]
+    /// Values in an answer whose pages are all full [default: 1000000]
     #[arg(long, env = "GRAPHQL_MAX_COMPLEXITY")]
     pub graphql_max_complexity: Option<String>,
     /// Requests of one viewer that are answered at the same time; more wait in line [default: 64]
@@ -119,12 +119,12 @@ impl Default for GraphqlSettings {
     fn default() -> Self {
         Self {
             body: Limit::of(256 * 1024),
-            tokens: Limit::of(10_000),
+            tokens: Limit::of(5000),
             depth: Limit::of(20),
             root_fields: Limit::of(20),
-            aliases: Limit::of(100),
+            aliases: Limit::of(500),
             directives: Limit::of(50),
-            complexity: Limit::of(200_000),
+            complexity: Limit::of(1_000_000),
             concurrent: Limit::of(64),
             timeout: Duration::from_secs(30),
             introspection: true,

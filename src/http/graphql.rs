@@ -14,7 +14,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use serde_json::json;
+use serde::Serialize;
 
 use super::negotiate::{Media, check_content};
 use super::{App, Unread, asked, doors, read_body};
@@ -233,6 +233,12 @@ fn status(response: &async_graphql::Response, media: Media) -> StatusCode {
     }
 }
 
+/// An answer to what was not executed.
+#[derive(Serialize)]
+struct OnlyErrors<'a> {
+    errors: &'a [async_graphql::ServerError],
+}
+
 fn written(answer: Answer, media: Media) -> Response {
     let Answer {
         response,
@@ -244,7 +250,9 @@ fn written(answer: Answer, media: Media) -> Response {
         serde_json::to_vec(&response)
     } else {
         // an operation that was not executed has no member data, not even null
-        serde_json::to_vec(&json!({ "errors": response.errors }))
+        serde_json::to_vec(&OnlyErrors {
+            errors: &response.errors,
+        })
     };
     let Ok(body) = body else {
         tracing::error!("an answer could not be written as JSON");

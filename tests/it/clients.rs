@@ -63,3 +63,11 @@ async fn every_audit_of_graphql_over_http_is_ok() {
     let app = TestApp::start().await;
     run_script(&app, "audits.mjs", READER).await;
 }
+
+// graphql-js: its introspection query is within the limits, and the schema is one that it would accept
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it clients:: -- --ignored"]
+async fn tools_learn_the_schema_by_introspection() {
+    let app = TestApp::start().await;
+    run_script(&app, "introspection.mjs", READER).await;
+}

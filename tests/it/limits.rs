@@ -48,6 +48,8 @@ async fn too_many_of_anything_is_refused_before_any_sql() {
         assert_refused(&app, &log, &query, "QUERY_TOO_COMPLEX", limit).await;
     };
     let aliased = repeated(1000, |n| format!("a{n}: users {{ totalCount }} "));
+    refused(aliased, "GRAPHQL_MAX_TOKENS").await;
+    let aliased = repeated(500, |n| format!("a{n}: users {{ totalCount }} "));
     refused(aliased, "GRAPHQL_MAX_ROOT_FIELDS").await;
     let aliases = repeated(1000, |n| format!("a{n}: totalCount "));
     refused(format!("{{ users {aliases} }}"), "GRAPHQL_MAX_ALIASES").await;
@@ -65,8 +67,8 @@ async fn too_many_of_anything_is_refused_before_any_sql() {
     let deep = "integration { users { nodes { ".repeat(10);
     let deep = format!("{{ users {{ nodes {{ {deep} id {} }} }} }}", "}".repeat(30));
     refused(deep, "GRAPHQL_MAX_DEPTH").await;
-    let crawl =
-        "{ users(first: 500) { nodes { courseProgressions(first: 500) { nodes { id } } } } }";
+    let crawl = "{ courses(first: 500) { nodes { revisions(first: 500) { nodes { courseProgressions(first: 500) { \
+        totalCount nodes { id } } } } } } }";
     refused(crawl.to_owned(), "GRAPHQL_MAX_COMPLEXITY").await;
     refused(repeated(1, |_| "a".repeat(100_000)), "characters").await;
     let deep_list = format!(
@@ -145,11 +147,11 @@ async fn introspection_bombs_are_refused_and_graphiql_learns_the_schema() {
         "}".repeat(8)
     );
     assert_refused(&app, &log, &bomb, "QUERY_TOO_COMPLEX", "introspection").await;
+    let of_type = "ofType { kind name ".repeat(9) + &"}".repeat(9);
     let wide = repeated(20, |n| {
-        format!("a{n}: __schema {{ types {{ fields {{ args {{ type {{ name }} }} }} }} }} ")
+        format!("a{n}: __schema {{ types {{ fields {{ args {{ type {{ {of_type} }} }} }} }} }} ")
     });
     assert_refused(&app, &log, &wide, "QUERY_TOO_COMPLEX", "introspection").await;
-    let of_type = "ofType { kind name ".repeat(9) + &"}".repeat(9);
     let standard = format!(
         "{{ __schema {{ queryType {{ name }} types {{ kind name description fields(includeDeprecated: true) {{ name \
          args {{ name type {{ kind name {of_type} }} defaultValue }} type {{ kind name {of_type} }} }} \
@@ -219,7 +221,7 @@ async fn a_document_full_of_mistakes_gets_a_short_answer() {
             .all(|error| error["extensions"]["code"] == "BAD_USER_INPUT")
     );
     // the line of a syntax error may be the whole document
-    let broken = format!("{{ {} ! }}", "users ".repeat(3000));
+    let broken = format!("{{ {} ! }}", "users ".repeat(4000));
     let answer = app.ask(READER, &broken, Value::Null).await.to_string();
     assert!(
         answer.len() < 500 && answer.contains("syntax error"),

@@ -145,7 +145,7 @@ async fn every_operation_of_a_list_is_checked_at_start() {
             { "id": "mutation", "body": RESYNC },
             { "id": "broken", "body": "{ users {" },
             { "id": "unknown", "body": "{ customers { id } }" },
-            { "id": "endless", "body": "{ users(first: 500) { nodes { courseProgressions(first: 500) { nodes { id } } } } }" },
+            { "id": "endless", "body": "{ users(first: 500) { nodes { courseProgressions(first: 500) { nodes { id status komboId remoteId } } } } }" },
         ],
     });
     let file = tempfile::NamedTempFile::new().expect("a file");
