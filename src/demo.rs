@@ -15,7 +15,9 @@ use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::config::{AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings};
+use crate::config::{
+    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
+};
 use crate::embedded::{self, Postgres};
 use crate::integrations;
 use crate::models::{self, Mode};
@@ -149,6 +151,7 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
             read: vec![READ_TOKEN.into()],
             admin: vec![ADMIN_TOKEN.into()],
         },
+        graphql: GraphqlSettings::default(),
         sync: SyncSettings::default(),
         retention: RetentionSettings::default(),
     }

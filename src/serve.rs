@@ -144,7 +144,7 @@ fn routes(settings: &Settings, engine: &Engine) -> axum::Router {
         return http::worker_routes(engine.clone());
     }
     http::routes(App {
-        schema: Schema::new(Some(engine.clone())),
+        schema: Schema::new(Some(engine.clone()), &settings.graphql),
         engine: engine.clone(),
         auth: Arc::new(settings.auth.clone()),
         webhook_secrets: Arc::new(settings.webhook_secrets.clone()),

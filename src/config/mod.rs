@@ -6,8 +6,10 @@
 //! nothing in `Debug`.
 
 mod check;
+mod limits;
 mod read;
 mod retention;
+mod safelist;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +20,9 @@ use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 pub use check::log_format;
+pub use limits::{GraphqlSettings, Limit, Origins, RawGraphqlSettings};
 pub use retention::RetentionSettings;
+pub use safelist::SafeOperation;
 
 /// The settings as typed: unchecked text. Doc comments are the `--help` texts.
 #[derive(Args, Clone, Default)]
@@ -72,6 +76,9 @@ pub struct RawSettings {
     /// "off" lets everybody in, on a loopback address only [default: on]
     #[arg(long, env = "AUTH")]
     pub auth: Option<String>,
+    /// What one GraphQL request may ask for.
+    #[command(flatten)]
+    pub graphql: RawGraphqlSettings,
     /// Time between two full fetches of an endpoint [default: 7d]
     #[arg(long, env = "FULL_FETCH_INTERVAL")]
     pub full_fetch_interval: Option<String>,
@@ -160,6 +167,8 @@ pub struct Settings {
     pub listen_addr: SocketAddr,
     /// Who may ask.
     pub auth: AuthSettings,
+    /// What one GraphQL request may ask for.
+    pub graphql: GraphqlSettings,
     /// What decides when and how far to fetch.
     pub sync: SyncSettings,
     /// How long what is kept.

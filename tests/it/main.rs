@@ -8,6 +8,8 @@ mod budget;
 mod by_hand;
 /// The change feed.
 mod changes;
+/// The API as the clients of others use it.
+mod clients;
 /// Random lives of several integrations, and always the truth at the end.
 mod convergence;
 /// What a crash leaves behind.
@@ -49,6 +51,12 @@ mod database;
 mod graphql;
 // routes, statuses and error codes
 mod http;
+/// What a request may ask for.
+mod limits;
+/// GraphQL over HTTP, by the letter.
+mod over_http;
+/// The only operations that may run.
+mod safelist;
 // who may know whom
 mod invariants;
 // a page of every endpoint, from JSON to GraphQL

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
 use kombo_mirror::config::{
-    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
+    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
 };
 use kombo_mirror::db::Connection;
 use kombo_mirror::graphql::Schema;
@@ -43,6 +43,8 @@ pub(crate) struct TestApp {
 pub(crate) struct Setup {
     pub(crate) simulator: simulator::Options,
     pub(crate) sync: SyncSettings,
+    /// What one GraphQL request may ask for.
+    pub(crate) graphql: GraphqlSettings,
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
 }
@@ -64,6 +66,7 @@ impl Default for Setup {
                 poll: Duration::from_millis(10),
                 ..SyncSettings::default()
             },
+            graphql: GraphqlSettings::default(),
             register: true,
         }
     }
@@ -85,7 +88,8 @@ impl TestApp {
         } else {
             Vec::new()
         };
-        let settings = settings(&database, &simulator, ids, setup.sync, address);
+        let mut settings = settings(&database, &simulator, ids, setup.sync, address);
+        settings.graphql = setup.graphql;
         let (stop, stopped) = watch::channel(false);
         let mut engine = serve::prepare(&settings, stopped.clone())
             .await
@@ -94,7 +98,7 @@ impl TestApp {
         let clock = simulator.clone();
         engine.clock = Arc::new(move || clock.now());
         let app = App {
-            schema: Schema::new(Some(engine.clone())),
+            schema: Schema::new(Some(engine.clone()), &settings.graphql),
             engine: engine.clone(),
             auth: Arc::new(settings.auth.clone()),
             webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
@@ -334,6 +338,7 @@ fn settings(
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],
         },
+        graphql: GraphqlSettings::default(),
         sync,
         retention: RetentionSettings::default(),
     }
