@@ -15,7 +15,9 @@ use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::config::{AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings};
+use crate::config::{
+    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SocketSettings, SyncSettings,
+};
 use crate::embedded::{self, Postgres};
 use crate::integrations;
 use crate::models::{self, Mode};
@@ -151,6 +153,7 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
         },
         sync: SyncSettings::default(),
         retention: RetentionSettings::default(),
+        sockets: SocketSettings::default(),
     }
 }
 

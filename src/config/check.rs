@@ -142,6 +142,7 @@ impl Check {
         let api_url = self.api_url(raw.kombo_api_url.as_deref().unwrap_or(KOMBO_EU));
         let sync = self.sync(raw);
         let retention = self.retention(raw);
+        let sockets = self.sockets(raw);
         let database_pool_size = self.count(
             "DATABASE_POOL_SIZE",
             raw.database_pool_size.as_ref(),
@@ -161,6 +162,7 @@ impl Check {
                 auth: doors.auth,
                 sync,
                 retention,
+                sockets,
             }),
             _ => Err(self.problems),
         }

@@ -21,13 +21,16 @@ mod records;
 mod roots;
 mod select;
 mod status;
+mod subscription;
 mod types;
 mod words;
 
 use std::time::Duration;
 
 use async_graphql::indexmap::IndexMap;
-use async_graphql::{EmptySubscription, Request, Response, SDLExportOptions, Value};
+use async_graphql::{Request, Response, SDLExportOptions, Value};
+
+pub use subscription::too_much;
 
 use crate::auth::Viewer;
 use crate::sync::Engine;
@@ -35,6 +38,7 @@ use errors::Code;
 use mutation::MutationRoot;
 use order::Order;
 use query::{Interfaces, QueryRoot};
+use subscription::SubscriptionRoot;
 
 /// A request that takes longer is answered with the error TIMEOUT.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -44,13 +48,13 @@ const DEEPEST_QUERY: usize = 20;
 
 /// The executable schema; cheap to clone.
 #[derive(Clone)]
-pub struct Schema(async_graphql::Schema<QueryRoot, MutationRoot, EmptySubscription>);
+pub struct Schema(async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoot>);
 
 impl Schema {
     /// The schema over an engine; without one it can only describe itself.
     #[must_use]
     pub fn new(engine: Option<Engine>) -> Self {
-        let mut builder = async_graphql::Schema::build(QueryRoot, MutationRoot, EmptySubscription)
+        let mut builder = async_graphql::Schema::build(QueryRoot, MutationRoot, SubscriptionRoot)
             .register_output_type::<Interfaces>()
             .limit_depth(DEEPEST_QUERY);
         if let Some(engine) = engine {

@@ -1,6 +1,7 @@
 //! All routes in one list, their limits, and how errors become answers.
 
 mod graphql;
+mod socket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,8 +23,11 @@ use tower_http::timeout::TimeoutLayer;
 use crate::config::AuthSettings;
 use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
+use crate::live::Live;
 use crate::sync::Engine;
 use crate::{console, db, inbox, metrics, webhook};
+
+pub use socket::Sockets;
 
 /// A request beyond this is given up; GraphQL has a shorter limit of its own with a GraphQL error.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
@@ -35,6 +39,10 @@ pub struct App {
     pub engine: Engine,
     /// The GraphQL API.
     pub schema: Schema,
+    /// What happens, for those who follow it.
+    pub live: Live,
+    /// The WebSockets that are open.
+    pub sockets: Sockets,
     /// Who may ask.
     pub auth: Arc<AuthSettings>,
     /// Secrets that a webhook may be signed with.
@@ -52,6 +60,7 @@ pub fn routes(app: App) -> axum::Router {
             "/graphql",
             post(graphql::answer_post).get(graphql::answer_get),
         )
+        .route("/graphql/ws", get(socket::open))
         .route("/webhooks/kombo", post(receive_webhook))
         .route("/metrics", get(show_metrics))
         .with_state(app)

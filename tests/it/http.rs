@@ -22,6 +22,8 @@ fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
     let mut state = App {
         engine: app.engine.clone(),
         schema: Schema::new(Some(app.engine.clone())),
+        live: app.live.clone(),
+        sockets: app.sockets.clone(),
         auth: Arc::new(AuthSettings::Tokens {
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
 use kombo_mirror::config::{
-    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
+    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SocketSettings, SyncSettings,
 };
 use kombo_mirror::db::Connection;
 use kombo_mirror::graphql::Schema;
-use kombo_mirror::http::{self, App};
+use kombo_mirror::http::{self, App, Sockets};
+use kombo_mirror::live::Live;
 use kombo_mirror::queue::Appetite;
 use kombo_mirror::simulator::{self, Simulator, WebhookTarget};
 use kombo_mirror::sync::{Ending, Engine};
@@ -32,6 +33,8 @@ pub(crate) struct TestApp {
     pub(crate) engine: Engine,
     pub(crate) simulator: Simulator,
     pub(crate) address: SocketAddr,
+    pub(crate) live: Live,
+    pub(crate) sockets: Sockets,
     http: reqwest::Client,
     settings: Settings,
     stop: watch::Sender<bool>,
@@ -93,9 +96,19 @@ impl TestApp {
         // one clock for both, so that a test that moves it moves the whole world
         let clock = simulator.clone();
         engine.clock = Arc::new(move || clock.now());
+        let live = Live::default();
+        let sockets = Sockets::new(settings.sockets.clone());
+        let kept = live.clone().keep(
+            settings.database_url.clone(),
+            engine.clock.clone(),
+            stopped.clone(),
+        );
+        tokio::spawn(kept);
         let app = App {
             schema: Schema::new(Some(engine.clone())),
             engine: engine.clone(),
+            live: live.clone(),
+            sockets: sockets.clone(),
             auth: Arc::new(settings.auth.clone()),
             webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
             refused_webhooks: Arc::new(AtomicU64::new(0)),
@@ -109,6 +122,8 @@ impl TestApp {
             engine,
             simulator,
             address,
+            live,
+            sockets,
             http: reqwest::Client::new(),
             settings,
             stop,
@@ -336,5 +351,6 @@ fn settings(
         },
         sync,
         retention: RetentionSettings::default(),
+        sockets: SocketSettings::default(),
     }
 }
