@@ -34,7 +34,7 @@ pub(super) async fn answer(query: &Query<'_>, statement: Statement) -> ServerRes
         Ok(Some(json)) => Ok(raw(json)),
         Ok(None) => Ok(Value::Null),
         Err(error) => {
-            let error = errors::internal(&error).into_server_error(query.item.pos);
+            let error = errors::of_statement(&error).into_server_error(query.item.pos);
             Err(query.set_error_path(error))
         }
     }

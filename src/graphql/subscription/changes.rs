@@ -12,8 +12,10 @@ use serde_json::value::RawValue;
 
 use super::super::errors::{self, Code};
 use super::super::feed::RECORD_CHANGE;
-use super::super::ids;
+use super::super::filter::Condition;
+use super::super::paging;
 use super::super::plan::{Plan, json_object};
+use super::super::{filter_sql, ids, types};
 use super::source::{self, Source};
 use super::{brought, described};
 use crate::auth::Viewer;
@@ -22,6 +24,8 @@ use crate::live::{FollowedChanges, Live, News};
 use crate::models::object::Target;
 
 pub(super) const NAME: &str = "recordChanged";
+
+const TARGET: Target = Target::Plain(&RECORD_CHANGE);
 
 /// Changes that one statement reads.
 const PAGE: usize = 100;
@@ -36,7 +40,12 @@ pub(super) fn field() -> MetaField {
         "Every change of a record from now on, in the order of the feed: none is left out and none comes twice while the \
          subscription lives. A reader that is more than 10000 changes behind gets an error whose `extensions.after` is \
          the cursor to go on at with `recordChanges(after:)`.",
-        [],
+        [types::argument(
+            "filter",
+            "RecordChangeFilter",
+            None,
+            "Only changes that fulfil this.",
+        )],
     )
 }
 
@@ -51,6 +60,7 @@ struct Read {
 pub(super) struct Changes<'a> {
     ctx: &'a Context<'a>,
     viewer: &'a Viewer,
+    filter: Condition,
     followed: FollowedChanges,
     /// Changes to show that were not read yet.
     waiting: VecDeque<Told>,
@@ -62,10 +72,15 @@ pub(super) struct Changes<'a> {
 
 pub(super) async fn follow<'a>(ctx: &'a Context<'a>) -> ServerResult<Changes<'a>> {
     let viewer = brought::<Viewer>(ctx)?;
+    let filter = {
+        let selected = source::selected(ctx)?;
+        paging::filter(&source::plan(ctx)?, TARGET, &selected)?
+    };
     let followed = brought::<Live>(ctx)?.follow_changes().await;
     let changes = Changes {
         ctx,
         viewer,
+        filter,
         shown: followed.given(),
         followed,
         waiting: VecDeque::new(),
@@ -79,13 +94,21 @@ pub(super) async fn follow<'a>(ctx: &'a Context<'a>) -> ServerResult<Changes<'a>
 impl<'a> Changes<'a> {
     /// Whether the viewer wants to see a change, and may.
     fn wants(&self, told: &Told) -> bool {
-        self.viewer.sees(&told.integration_id)
+        let text = |column: &str| match column {
+            "integration_id" => Some(told.integration_id.as_str()),
+            "model" => Some(told.model.as_str()),
+            "kind" => Some(told.kind.as_str()),
+            "id" => Some(told.id.as_str()),
+            _ => None,
+        };
+        let moment = |column: &str| (column == "at").then_some(told.at);
+        self.viewer.sees(&told.integration_id) && self.filter.holds(&text, &moment)
     }
 
     /// SQL of some rows of the feed under an alias, as they are shown.
     fn shown_rows(&self, plan: &mut Plan<'a>, alias: &str, rows: &str) -> ServerResult<String> {
         let selected = source::selected(self.ctx)?;
-        let change = plan.object(Target::Plain(&RECORD_CHANGE), alias, &selected.below)?;
+        let change = plan.object(TARGET, alias, &selected.below)?;
         let read = json_object(&[
             ("sequence", format!("{alias}.sequence")),
             ("change", change),
@@ -114,11 +137,12 @@ impl<'a> Changes<'a> {
     /// SQL of the first changes behind the follower's place, up to `until`.
     fn missed_rows(&self, plan: &mut Plan<'a>, until: i64, limit: i64) -> String {
         let visible = plan.visible("i.id");
+        let fulfilled = filter_sql::condition(&mut plan.statement, &self.filter, "c");
         let after = plan.statement.bigint(self.shown);
         let until = plan.statement.bigint(until);
         format!(
             "SELECT m.* FROM integrations i CROSS JOIN LATERAL (SELECT c.* FROM record_changes c \
-             WHERE c.integration_id = i.id AND c.sequence > {after} AND c.sequence <= {until} \
+             WHERE c.integration_id = i.id AND c.sequence > {after} AND c.sequence <= {until} AND {fulfilled} \
              ORDER BY c.sequence LIMIT {limit}) m WHERE {visible} ORDER BY m.sequence LIMIT {limit}"
         )
     }

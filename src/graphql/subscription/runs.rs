@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::super::errors::{self, Code};
+use super::super::nodes::sync_run_id;
 use super::super::plan::{Plan, json_object};
-use super::super::query::{bigints, sync_run_id};
+use super::super::query::bigints;
 use super::super::status::SYNC_RUN;
 use super::super::{ids, types};
 use super::source::{self, Source};
