@@ -9,6 +9,7 @@ mod runs;
 mod source;
 
 use std::borrow::Cow;
+use std::future::ready;
 use std::pin::Pin;
 
 use async_graphql::parser::types::OperationType;
@@ -96,7 +97,7 @@ impl SubscriptionType for SubscriptionRoot {
 
     fn create_field_stream<'a>(&'a self, ctx: &'a Context<'_>) -> Option<Responses<'a>> {
         match ctx.item.node.name.node.as_str() {
-            runs::NAME => Some(source::responses(ctx, runs::follow(ctx))),
+            runs::NAME => Some(source::responses(ctx, ready(runs::follow(ctx)))),
             changes::NAME => Some(source::responses(ctx, changes::follow(ctx))),
             _ => None,
         }

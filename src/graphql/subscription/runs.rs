@@ -59,7 +59,7 @@ pub(super) struct Runs<'a> {
     looked_at: Option<Instant>,
 }
 
-pub(super) async fn follow<'a>(ctx: &'a Context<'a>) -> ServerResult<Runs<'a>> {
+pub(super) fn follow<'a>(ctx: &'a Context<'a>) -> ServerResult<Runs<'a>> {
     let viewer = brought::<Viewer>(ctx)?;
     let (_, integration) = ctx.param_value::<Option<ID>>("integrationKomboId", None)?;
     let (_, run) = ctx.param_value::<Option<ID>>("runId", None)?;

@@ -105,5 +105,6 @@ pub(super) async fn open(
 
 /// Who has connected: the one place where sockets ask.
 async fn viewer(app: &App, authorization: Option<&str>) -> Option<Viewer> {
+    // signed tokens may need a key that is fetched
     std::future::ready(auth::viewer(&app.auth, authorization)).await
 }

@@ -46,6 +46,7 @@ pub(crate) struct TestApp {
 pub(crate) struct Setup {
     pub(crate) simulator: simulator::Options,
     pub(crate) sync: SyncSettings,
+    pub(crate) sockets: SocketSettings,
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
 }
@@ -67,6 +68,7 @@ impl Default for Setup {
                 poll: Duration::from_millis(10),
                 ..SyncSettings::default()
             },
+            sockets: SocketSettings::default(),
             register: true,
         }
     }
@@ -97,7 +99,7 @@ impl TestApp {
         let clock = simulator.clone();
         engine.clock = Arc::new(move || clock.now());
         let live = Live::default();
-        let sockets = Sockets::new(settings.sockets.clone());
+        let sockets = Sockets::new(setup.sockets);
         let kept = live.clone().keep(
             settings.database_url.clone(),
             engine.clock.clone(),
