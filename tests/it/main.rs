@@ -35,6 +35,12 @@ mod mutations;
 mod news;
 // pages, cursors and their limits
 mod connections;
+/// What filters and orders mean.
+mod filters;
+/// An index behind every filter and order.
+mod indexes;
+/// What lists refuse, and what is no list.
+mod lists;
 // the migrated tables
 mod database;
 // the execution rules of GraphQL
