@@ -16,7 +16,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::config::{
-    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
+    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
+    SocketSettings, SyncSettings,
 };
 use crate::embedded::{self, Postgres};
 use crate::integrations;
@@ -154,6 +155,7 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
         graphql: GraphqlSettings::default(),
         sync: SyncSettings::default(),
         retention: RetentionSettings::default(),
+        sockets: SocketSettings::default(),
     }
 }
 

@@ -35,6 +35,7 @@
 //! | [`budget`] | Kombo's rate limit, shared by all processes with one API key | keep a request waiting for the database, hold the key |
 //! | [`models`] | one file per endpoint of Kombo: names, tables, how a record is read, what GraphQL shows | touch network, queue or clock |
 //! | [`changes`] | what really changed: the ordered feed | hold a value of a record |
+//! | [`live`] | progress and changes, told at once to all who follow them in this process | wait for a follower, poll |
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
 //! | [`metrics`] | the numbers for Prometheus, read from the tables | show content of a record |
 //! | [`verify`] | the mirror compared with Kombo, by asking again | write, show content of a record |
@@ -108,6 +109,7 @@ pub mod http;
 pub mod inbox;
 pub mod integrations;
 pub mod kombo;
+pub mod live;
 pub mod metrics;
 pub mod models;
 pub mod queue;

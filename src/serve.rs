@@ -19,9 +19,10 @@ use crate::budget::SharedBudget;
 use crate::config::Settings;
 use crate::db::Listener;
 use crate::graphql::Schema;
-use crate::http::{self, App};
+use crate::http::{self, App, Sockets};
 use crate::integrations::Details;
 use crate::kombo::Client;
+use crate::live::Live;
 use crate::queue::{self, Appetite};
 use crate::retention::Keeper;
 use crate::sync::Engine;
@@ -107,7 +108,9 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
 /// A part of the server ended by itself; it is named.
 pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
     let engine = prepare(&settings, stop.clone()).await?;
-    let routes = routes(&settings, &engine);
+    let live = Live::default();
+    let sockets = Sockets::new(settings.sockets.clone());
+    let routes = routes(&settings, &engine, &live, &sockets);
     let address = listener.local_addr()?;
     tracing::info!(%address, role = ?settings.role, "listening");
     let mut parts = Parts::new();
@@ -116,8 +119,15 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
         axum::serve(listener, routes)
             .with_graceful_shutdown(until)
             .await
-            .context("serving HTTP")
+            .context("serving HTTP")?;
+        sockets.closed().await;
+        Ok(())
     }));
+    if settings.role.serves_api() {
+        let url = settings.database_url.clone();
+        let kept = live.keep(url, engine.clock.clone(), stop.clone());
+        parts.spawn(named("live", kept));
+    }
     if settings.role.works() {
         let keeper = Keeper::new(engine.pool.clone(), settings.retention, stop.clone());
         parts.spawn(named(
@@ -139,13 +149,15 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
 
 type Parts = JoinSet<(&'static str, anyhow::Result<()>)>;
 
-fn routes(settings: &Settings, engine: &Engine) -> axum::Router {
+fn routes(settings: &Settings, engine: &Engine, live: &Live, sockets: &Sockets) -> axum::Router {
     if !settings.role.serves_api() {
         return http::worker_routes(engine.clone());
     }
     http::routes(App {
         schema: Schema::new(Some(engine.clone()), &settings.graphql),
         engine: engine.clone(),
+        live: live.clone(),
+        sockets: sockets.clone(),
         auth: Arc::new(settings.auth.clone()),
         webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
         refused_webhooks: Arc::new(AtomicU64::new(0)),

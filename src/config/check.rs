@@ -143,6 +143,7 @@ impl Check {
         let sync = self.sync(raw);
         let graphql = self.graphql(raw, &doors.auth);
         let retention = self.retention(raw);
+        let sockets = self.sockets(raw);
         let database_pool_size = self.count(
             "DATABASE_POOL_SIZE",
             raw.database_pool_size.as_ref(),
@@ -163,6 +164,7 @@ impl Check {
                 graphql,
                 sync,
                 retention,
+                sockets,
             }),
             _ => Err(self.problems),
         }

@@ -10,6 +10,7 @@ mod limits;
 mod read;
 mod retention;
 mod safelist;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use check::log_format;
 pub use limits::{GraphqlSettings, Limit, Origins, RawGraphqlSettings};
 pub use retention::RetentionSettings;
 pub use safelist::SafeOperation;
+pub use sockets::SocketSettings;
 
 /// The settings as typed: unchecked text. Doc comments are the `--help` texts.
 #[derive(Args, Clone, Default)]
@@ -109,6 +111,12 @@ pub struct RawSettings {
     /// How long the feed of record changes is kept [default: 30d]
     #[arg(long, env = "CHANGE_RETENTION")]
     pub change_retention: Option<String>,
+    /// WebSockets of this process at the same time [default: 10000]
+    #[arg(long, env = "SOCKET_CONNECTIONS")]
+    pub socket_connections: Option<String>,
+    /// Operations that run in one WebSocket at the same time [default: 50]
+    #[arg(long, env = "SOCKET_OPERATIONS")]
+    pub socket_operations: Option<String>,
     /// Log lines as text or json [default: text]
     #[arg(long, env = "LOG_FORMAT")]
     pub log_format: Option<String>,
@@ -173,6 +181,8 @@ pub struct Settings {
     pub sync: SyncSettings,
     /// How long what is kept.
     pub retention: RetentionSettings,
+    /// How much WebSockets may take.
+    pub sockets: SocketSettings,
 }
 
 /// Where and as whom to ask Kombo.

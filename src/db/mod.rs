@@ -20,7 +20,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use listen::Listener;
+pub use listen::{Heard, Listener};
 pub use statement::Statement;
 
 /// The migrations of this version, in the binary.

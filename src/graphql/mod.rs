@@ -30,6 +30,7 @@ mod roots;
 mod safelist;
 mod select;
 mod status;
+mod subscription;
 mod summary;
 mod types;
 mod words;
@@ -39,13 +40,14 @@ use std::sync::Arc;
 use async_graphql::indexmap::IndexMap;
 use async_graphql::registry::Registry;
 use async_graphql::{
-    EmptySubscription, OutputType, Request, Response, SDLExportOptions, SchemaBuilder, ServerError,
+    OutputType, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, SubscriptionType,
     Value,
 };
 
 pub(crate) use errors::{Code, code_of, was_executed};
 pub(crate) use limits::warn;
 pub use safelist::DocumentId;
+pub use subscription::too_much;
 
 use crate::auth::Viewer;
 use crate::config::GraphqlSettings;
@@ -56,11 +58,12 @@ use mutation::MutationRoot;
 use order::Order;
 use query::{Interfaces, QueryRoot};
 use safelist::{OnlyValidate, Safelist};
+use subscription::SubscriptionRoot;
 
 /// The executable schema; cheap to clone.
 #[derive(Clone)]
 pub struct Schema {
-    executable: async_graphql::Schema<QueryRoot, MutationRoot, EmptySubscription>,
+    executable: async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoot>,
     settings: Arc<GraphqlSettings>,
     limits: Arc<Limits>,
     safelist: Option<Arc<Safelist>>,
@@ -79,12 +82,13 @@ impl Schema {
     }
 
     fn of(
-        builder: SchemaBuilder<QueryRoot, MutationRoot, EmptySubscription>,
+        builder: SchemaBuilder<QueryRoot, MutationRoot, SubscriptionRoot>,
         settings: &GraphqlSettings,
     ) -> Self {
         let mut registry = Registry::default();
         <QueryRoot as OutputType>::create_type_info(&mut registry);
         <MutationRoot as OutputType>::create_type_info(&mut registry);
+        <SubscriptionRoot as SubscriptionType>::create_type_info(&mut registry);
         Self {
             executable: builder.finish(),
             limits: Arc::new(Limits::new(settings.clone(), &registry)),
@@ -186,10 +190,8 @@ impl Schema {
     }
 }
 
-fn builder(
-    settings: &GraphqlSettings,
-) -> SchemaBuilder<QueryRoot, MutationRoot, EmptySubscription> {
-    let builder = async_graphql::Schema::build(QueryRoot, MutationRoot, EmptySubscription)
+fn builder(settings: &GraphqlSettings) -> SchemaBuilder<QueryRoot, MutationRoot, SubscriptionRoot> {
+    let builder = async_graphql::Schema::build(QueryRoot, MutationRoot, SubscriptionRoot)
         .register_output_type::<Interfaces>()
         .limit_recursive_depth(limits::MOST_LEVELS);
     if settings.introspection {

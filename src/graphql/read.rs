@@ -31,15 +31,28 @@ pub(super) async fn answer(query: &Query<'_>, statement: Statement) -> ServerRes
         Err(error) => return Err(error.into_server_error(query.item.pos)),
     };
     match fetch(pool, statement).await {
-        Ok(Some(json)) => {
-            let raw = IndexMap::from_iter([(Name::new(RAW), Value::String(json))]);
-            Ok(Value::Object(raw))
-        }
+        Ok(Some(json)) => Ok(raw(json)),
         Ok(None) => Ok(Value::Null),
         Err(error) => {
             let error = errors::of_statement(&error).into_server_error(query.item.pos);
             Err(query.set_error_path(error))
         }
+    }
+}
+
+/// A value that is written into the response as it stands.
+pub(super) fn raw(json: String) -> Value {
+    Value::Object(IndexMap::from_iter([(Name::new(RAW), Value::String(json))]))
+}
+
+/// The text of a value that [`raw`] made.
+pub(super) fn text(value: Value) -> Option<String> {
+    match value {
+        Value::Object(mut members) => match members.swap_remove(RAW) {
+            Some(Value::String(json)) => Some(json),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@ mod asked;
 mod doors;
 mod graphql;
 mod negotiate;
+mod socket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,8 +26,11 @@ use tower_http::timeout::TimeoutLayer;
 use crate::config::AuthSettings;
 use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
+use crate::live::Live;
 use crate::sync::Engine;
 use crate::{console, db, inbox, metrics, webhook};
+
+pub use socket::Sockets;
 
 /// A request beyond this is given up; GraphQL has a limit of its own with a GraphQL error.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
@@ -38,6 +42,10 @@ pub struct App {
     pub engine: Engine,
     /// The GraphQL API.
     pub schema: Schema,
+    /// What happens, for those who follow it.
+    pub live: Live,
+    /// The WebSockets that are open.
+    pub sockets: Sockets,
     /// Who may ask.
     pub auth: Arc<AuthSettings>,
     /// Secrets that a webhook may be signed with.
@@ -52,6 +60,7 @@ pub fn routes(app: App) -> axum::Router {
     let graphql = graphql_routes(app.clone());
     let routes = axum::Router::new()
         .route("/", get(|| async { Redirect::to("/graphiql") }))
+        .route("/graphql/ws", get(socket::open))
         .route("/webhooks/kombo", post(receive_webhook))
         .route("/metrics", get(show_metrics))
         .with_state(app)

@@ -25,6 +25,8 @@ pub(crate) fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Rout
             Some(app.engine.clone()),
             &kombo_mirror::config::GraphqlSettings::default(),
         ),
+        live: app.live.clone(),
+        sockets: app.sockets.clone(),
         auth: Arc::new(AuthSettings::Tokens {
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],

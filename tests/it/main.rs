@@ -68,6 +68,8 @@ mod records;
 // every way from a record to its related records
 mod relations;
 // connecting to Postgres over TLS
+/// What is followed live.
+mod subscriptions;
 mod tls;
 // triggerResync, runs and health
 mod resync;

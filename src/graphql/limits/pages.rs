@@ -6,8 +6,8 @@
 use async_graphql::parser::types::{Field, OperationDefinition};
 use async_graphql::{Positioned, Value, Variables};
 
-use super::super::paging::{DEFAULT_PAGE, LARGEST_PAGE};
 use super::super::errors::{Code, Refusal};
+use super::super::paging::{DEFAULT_PAGE, LARGEST_PAGE};
 
 /// Records of a page that is not asked for by number.
 pub(super) const DEFAULT: u64 = DEFAULT_PAGE as u64;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
 use kombo_mirror::config::{
-    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
+    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
+    SocketSettings, SyncSettings,
 };
 use kombo_mirror::db::Connection;
 use kombo_mirror::graphql::Schema;
-use kombo_mirror::http::{self, App};
+use kombo_mirror::http::{self, App, Sockets};
+use kombo_mirror::live::Live;
 use kombo_mirror::queue::Appetite;
 use kombo_mirror::simulator::{self, Simulator, WebhookTarget};
 use kombo_mirror::sync::{Ending, Engine};
@@ -32,6 +34,8 @@ pub(crate) struct TestApp {
     pub(crate) engine: Engine,
     pub(crate) simulator: Simulator,
     pub(crate) address: SocketAddr,
+    pub(crate) live: Live,
+    pub(crate) sockets: Sockets,
     http: reqwest::Client,
     settings: Settings,
     stop: watch::Sender<bool>,
@@ -45,6 +49,7 @@ pub(crate) struct Setup {
     pub(crate) sync: SyncSettings,
     /// What one GraphQL request may ask for.
     pub(crate) graphql: GraphqlSettings,
+    pub(crate) sockets: SocketSettings,
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
 }
@@ -67,6 +72,7 @@ impl Default for Setup {
                 ..SyncSettings::default()
             },
             graphql: GraphqlSettings::default(),
+            sockets: SocketSettings::default(),
             register: true,
         }
     }
@@ -97,9 +103,19 @@ impl TestApp {
         // one clock for both, so that a test that moves it moves the whole world
         let clock = simulator.clone();
         engine.clock = Arc::new(move || clock.now());
+        let live = Live::default();
+        let sockets = Sockets::new(setup.sockets);
+        let kept = live.clone().keep(
+            settings.database_url.clone(),
+            engine.clock.clone(),
+            stopped.clone(),
+        );
+        tokio::spawn(kept);
         let app = App {
             schema: Schema::new(Some(engine.clone()), &settings.graphql),
             engine: engine.clone(),
+            live: live.clone(),
+            sockets: sockets.clone(),
             auth: Arc::new(settings.auth.clone()),
             webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
             refused_webhooks: Arc::new(AtomicU64::new(0)),
@@ -113,6 +129,8 @@ impl TestApp {
             engine,
             simulator,
             address,
+            live,
+            sockets,
             http: reqwest::Client::new(),
             settings,
             stop,
@@ -341,5 +359,6 @@ fn settings(
         graphql: GraphqlSettings::default(),
         sync,
         retention: RetentionSettings::default(),
+        sockets: SocketSettings::default(),
     }
 }
