@@ -33,6 +33,7 @@ mod status;
 mod subscription;
 mod summary;
 mod types;
+mod variables;
 mod words;
 
 use std::sync::Arc;
@@ -108,9 +109,10 @@ impl Schema {
         let mut problems = Vec::new();
         for operation in settings.safelist.iter().flatten() {
             let mut request = Request::new(operation.body.as_str());
-            let response = match validating.admit(&mut request) {
+            // variables come with requests only
+            let response = match validating.limits.check(&mut request) {
                 Ok(()) => validating.executable.execute(request).await,
-                Err(refused) => *refused,
+                Err(refusal) => refusal.response(),
             };
             problems.extend(response.errors.into_iter().map(|error| {
                 format!(
@@ -143,6 +145,7 @@ impl Schema {
     pub fn admit(&self, request: &mut Request) -> Result<(), Box<Response>> {
         safelist::admit(self.safelist.as_deref(), request)
             .and_then(|()| self.limits.check(request))
+            .and_then(|()| variables::check(request))
             .map_err(|refusal| Box::new(refusal.response()))
     }
 

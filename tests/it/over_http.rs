@@ -182,12 +182,18 @@ async fn bytes_that_are_no_text_are_malformed() {
 async fn the_status_says_whether_the_operation_was_executed() {
     let app = TestApp::start().await;
     let routes = routes(&app, |_| ());
-    let variables = json!({ "n": "x" });
+    let variables = json!({ "n": "x", "null": null });
     for (query, is_executed) in [
         ("{", false),
         ("{ nothing }", false),
         ("{ users(first: 501) { totalCount } }", false),
         ("query($n: Int) { users(first: $n) { totalCount } }", false),
+        ("query($id: ID!) { user(komboId: $id) { id } }", false),
+        (
+            "query($null: ID! = 1) { user(komboId: $null) { id } }",
+            false,
+        ),
+        ("query($id: ID! = 1) { user(komboId: $id) { id } }", true),
         ("query A { __typename } query B { __typename }", false),
         ("mutation { triggerResync(input: {}) { coalesced } }", true),
         ("{ users { totalCount } }", true),

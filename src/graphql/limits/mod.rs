@@ -152,7 +152,7 @@ fn within(
         return Ok(());
     }
     let most = limit.most;
-    let message = format!("the operation asks for {measured} {what}; {most} are allowed ({name})");
+    let message = format!("the request asks for {measured} {what}; {most} are allowed ({name})");
     Err(Refusal::too_complex(message))
 }
 
