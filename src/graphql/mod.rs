@@ -74,7 +74,9 @@ impl Schema {
     /// The schema definition, as in the file `schema.graphql`.
     #[must_use]
     pub fn sdl(&self) -> String {
-        let options = SDLExportOptions::new().sorted_enum_items();
+        let options = SDLExportOptions::new()
+            .sorted_enum_items()
+            .include_specified_by();
         self.0.sdl_with_options(options)
     }
 

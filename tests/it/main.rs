@@ -8,6 +8,8 @@ mod budget;
 mod by_hand;
 /// The change feed.
 mod changes;
+/// The API as other people's clients use it.
+mod clients;
 /// Random lives of several integrations, and always the truth at the end.
 mod convergence;
 /// What a crash leaves behind.
@@ -20,6 +22,8 @@ mod events;
 mod fault_matrix;
 /// Kombo fails in every way it can.
 mod faults;
+/// docs/frontend.md, run; and the schema, looked over by other people's rules.
+mod frontend;
 /// What the removal guard keeps.
 mod guard;
 /// Records that are not what the documentation says.

@@ -33,7 +33,9 @@ type Operations = SelectAll<BoxStream<'static, (String, Brought)>>;
 enum End {
     /// With a farewell of ours.
     Closed(Closing),
-    /// The peer is gone, or says so.
+    /// The peer says farewell.
+    Left,
+    /// The peer is gone.
     Gone,
 }
 
@@ -93,9 +95,14 @@ impl Connection {
         };
         // first what it holds, then the words
         self.operations.clear();
-        if let End::Closed(closing) = end {
-            tracing::debug!(code = closing.code, closing.reason, "a socket is closed");
-            self.say_goodbye(closing).await;
+        match end {
+            End::Closed(closing) => {
+                tracing::debug!(code = closing.code, closing.reason, "a socket is closed");
+                self.say_goodbye(closing).await;
+            }
+            // the answer is on its way, and goes out with the next reading
+            End::Left => self.hear_last_words().await,
+            End::Gone => {}
         }
     }
 
@@ -126,7 +133,8 @@ impl Connection {
             Some(Ok(Message::Binary(_))) => Err(Closing::malformed("it is no text").into()),
             // pings are answered below this level
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-            Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+            Some(Ok(Message::Close(_))) => Err(End::Left),
+            None => Err(End::Gone),
             Some(Err(error)) if is_too_big(&error) => {
                 Err(Closing::too_big(self.settings().largest_message).into())
             }
@@ -253,10 +261,14 @@ impl Connection {
             reason: closing.reason.into(),
         };
         if self.write(Message::Close(Some(frame))).await.is_ok() {
-            let answered = async { while let Some(Ok(_)) = self.socket.recv().await {} };
-            // an error means that the peer did not answer
-            let _ = timeout(LAST_WORDS, answered).await;
+            self.hear_last_words().await;
         }
+    }
+
+    async fn hear_last_words(&mut self) {
+        let heard = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        // an error means that the peer did not answer
+        let _ = timeout(LAST_WORDS, heard).await;
     }
 }
 
