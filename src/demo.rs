@@ -16,7 +16,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::config::{
-    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SocketSettings, SyncSettings,
+    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
+    SocketSettings, SyncSettings,
 };
 use crate::embedded::{self, Postgres};
 use crate::integrations;
@@ -151,6 +152,7 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
             read: vec![READ_TOKEN.into()],
             admin: vec![ADMIN_TOKEN.into()],
         },
+        graphql: GraphqlSettings::default(),
         sync: SyncSettings::default(),
         retention: RetentionSettings::default(),
         sockets: SocketSettings::default(),

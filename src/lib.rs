@@ -79,9 +79,11 @@
 //!
 //! # The walk of a query
 //!
-//! 1. `graphql_post` or `graphql_get` in [`http`] finds the viewer by [`auth::viewer`] and hands the request
-//!    to [`graphql::Schema::execute`].
-//! 2. async-graphql parses and validates; `query` finds the root field, its table and its arguments.
+//! 1. `graphql` in [`http`] finds the viewer by [`auth::viewer`] and hands the request to
+//!    [`graphql::Schema::admit`], which refuses what is not on the safelist or asks for too much, whatever way it
+//!    came: tokens are counted, then the parsed document is measured in one walk.
+//! 2. [`graphql::Schema::execute_admitted`] waits for a place in the viewer's line. async-graphql validates;
+//!    `query` finds the root field, its table and its arguments.
 //! 3. `plan` walks the selection once, beside the [`Object`](models::object::Object) descriptions of the
 //!    models, and writes one SQL statement: columns that were asked for and nothing else, nested lists as
 //!    subqueries by index, every value of the request bound, and the viewer's integrations in its condition.

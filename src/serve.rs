@@ -154,7 +154,7 @@ fn routes(settings: &Settings, engine: &Engine, live: &Live, sockets: &Sockets) 
         return http::worker_routes(engine.clone());
     }
     http::routes(App {
-        schema: Schema::new(Some(engine.clone())),
+        schema: Schema::new(Some(engine.clone()), &settings.graphql),
         engine: engine.clone(),
         live: live.clone(),
         sockets: sockets.clone(),

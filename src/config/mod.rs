@@ -6,8 +6,10 @@
 //! nothing in `Debug`.
 
 mod check;
+mod limits;
 mod read;
 mod retention;
+mod safelist;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,9 @@ use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 pub use check::log_format;
+pub use limits::{GraphqlSettings, Limit, Origins, RawGraphqlSettings};
 pub use retention::RetentionSettings;
+pub use safelist::SafeOperation;
 pub use sockets::SocketSettings;
 
 /// The settings as typed: unchecked text. Doc comments are the `--help` texts.
@@ -74,6 +78,9 @@ pub struct RawSettings {
     /// "off" lets everybody in, on a loopback address only [default: on]
     #[arg(long, env = "AUTH")]
     pub auth: Option<String>,
+    /// What one GraphQL request may ask for.
+    #[command(flatten)]
+    pub graphql: RawGraphqlSettings,
     /// Time between two full fetches of an endpoint [default: 7d]
     #[arg(long, env = "FULL_FETCH_INTERVAL")]
     pub full_fetch_interval: Option<String>,
@@ -168,6 +175,8 @@ pub struct Settings {
     pub listen_addr: SocketAddr,
     /// Who may ask.
     pub auth: AuthSettings,
+    /// What one GraphQL request may ask for.
+    pub graphql: GraphqlSettings,
     /// What decides when and how far to fetch.
     pub sync: SyncSettings,
     /// How long what is kept.

@@ -10,6 +10,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::support::TestApp;
+use crate::support::app::READER;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
@@ -53,4 +54,20 @@ async fn run(command: &mut Command) {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success(), "{command:?}\n{said}");
+}
+
+// graphql-http: every audit of the specification, those it only recommends included
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it clients:: -- --ignored"]
+async fn every_audit_of_graphql_over_http_is_ok() {
+    let app = TestApp::start().await;
+    run_script(&app, "audits.mjs", READER).await;
+}
+
+// graphql-js: its introspection query is within the limits, and the schema is one that it would accept
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it clients:: -- --ignored"]
+async fn tools_learn_the_schema_by_introspection() {
+    let app = TestApp::start().await;
+    run_script(&app, "introspection.mjs", READER).await;
 }

@@ -8,7 +8,7 @@ mod budget;
 mod by_hand;
 /// The change feed.
 mod changes;
-/// The API as other people's clients use it.
+/// The API as the clients of others use it.
 mod clients;
 /// Random lives of several integrations, and always the truth at the end.
 mod convergence;
@@ -45,12 +45,20 @@ mod filters;
 mod indexes;
 /// What lists refuse, and what is no list.
 mod lists;
+/// Lists of what is no mirrored record.
+mod own_lists;
 // the migrated tables
 mod database;
 // the execution rules of GraphQL
 mod graphql;
 // routes, statuses and error codes
 mod http;
+/// What a request may ask for.
+mod limits;
+/// GraphQL over HTTP, by the letter.
+mod over_http;
+/// The only operations that may run.
+mod safelist;
 // who may know whom
 mod invariants;
 // a page of every endpoint, from JSON to GraphQL

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_graphql::{Request, Response};
 use futures_util::stream::{BoxStream, StreamExt as _};
 use kombo_mirror::auth::{Scope, Viewer};
-use kombo_mirror::config::SocketSettings;
+use kombo_mirror::config::{GraphqlSettings, SocketSettings};
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::models::Mode;
 use kombo_mirror::simulator::Options;
@@ -45,7 +45,7 @@ impl TestApp {
             integrations: Some(integrations.iter().map(|id| (*id).to_owned()).collect()),
             name: "somebody".to_owned(),
         };
-        let schema = Schema::new(Some(self.engine.clone()));
+        let schema = Schema::new(Some(self.engine.clone()), &GraphqlSettings::default());
         schema.follow(Request::new(query), viewer, &self.live)
     }
 

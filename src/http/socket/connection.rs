@@ -11,11 +11,12 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, StreamExt as _, abortable, once};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::super::asked;
 use super::message::{self, Closing, Said};
-use super::{App, PROTOCOL, viewer};
+use super::{App, PROTOCOL, largest_message, viewer};
 use crate::auth::Viewer;
 use crate::config::SocketSettings;
-use crate::graphql;
+use crate::graphql::{self, Code};
 use crate::serve::{self, Stop};
 
 /// How long a peer has to answer a farewell.
@@ -136,7 +137,7 @@ impl Connection {
             Some(Ok(Message::Close(_))) => Err(End::Left),
             None => Err(End::Gone),
             Some(Err(error)) if is_too_big(&error) => {
-                Err(Closing::too_big(self.settings().largest_message).into())
+                Err(Closing::too_big(largest_message(&self.app)).into())
             }
             Some(Err(_)) => Err(End::Gone),
         }
@@ -150,7 +151,10 @@ impl Connection {
             }
             Said::Ping { payload } => self.send(message::pong(payload.as_ref())).await,
             Said::Pong => Ok(()),
-            Said::Subscribe { id, payload } => self.subscribe(id, *payload).await,
+            Said::Subscribe { id, payload } => match asked::request(payload) {
+                Ok(request) => self.subscribe(id, request).await,
+                Err(what) => Err(Closing::malformed(&what).into()),
+            },
             Said::Complete { id } => {
                 if let Some(running) = self.running.remove(&id) {
                     running.abort();
@@ -184,7 +188,7 @@ impl Connection {
         let most = self.settings().operations;
         if self.running.len() >= most {
             let words = format!("a socket runs at most {most} operations at the same time");
-            let errors = graphql::too_much(&words).errors;
+            let errors = graphql::refused(Code::QueryTooComplex, &words).errors;
             return self.send(message::error(&id, &errors)).await;
         }
         let responses = self

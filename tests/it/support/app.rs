@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
 use kombo_mirror::config::{
-    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SocketSettings, SyncSettings,
+    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
+    SocketSettings, SyncSettings,
 };
 use kombo_mirror::db::Connection;
 use kombo_mirror::graphql::Schema;
@@ -47,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) simulator: simulator::Options,
     pub(crate) sync: SyncSettings,
     pub(crate) sockets: SocketSettings,
+    /// What one GraphQL request may ask for.
+    pub(crate) graphql: GraphqlSettings,
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
 }
@@ -69,6 +72,7 @@ impl Default for Setup {
                 ..SyncSettings::default()
             },
             sockets: SocketSettings::default(),
+            graphql: GraphqlSettings::default(),
             register: true,
         }
     }
@@ -90,7 +94,8 @@ impl TestApp {
         } else {
             Vec::new()
         };
-        let settings = settings(&database, &simulator, ids, setup.sync, address);
+        let mut settings = settings(&database, &simulator, ids, setup.sync, address);
+        settings.graphql = setup.graphql;
         let (stop, stopped) = watch::channel(false);
         let mut engine = serve::prepare(&settings, stopped.clone())
             .await
@@ -107,7 +112,7 @@ impl TestApp {
         );
         tokio::spawn(kept);
         let app = App {
-            schema: Schema::new(Some(engine.clone())),
+            schema: Schema::new(Some(engine.clone()), &settings.graphql),
             engine: engine.clone(),
             live: live.clone(),
             sockets: sockets.clone(),
@@ -351,6 +356,7 @@ fn settings(
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],
         },
+        graphql: GraphqlSettings::default(),
         sync,
         retention: RetentionSettings::default(),
         sockets: SocketSettings::default(),
