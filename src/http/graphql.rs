@@ -168,7 +168,7 @@ async fn post(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Box
     asked::by_post(&body).map_err(|problem| Answer::wrong(&problem))
 }
 
-fn readable(limit: Limit) -> usize {
+pub(super) fn readable(limit: Limit) -> usize {
     if limit.only_warns {
         LARGEST_BODY
     } else {

@@ -511,6 +511,15 @@ async fn a_client_that_vanished_leaves_nothing_behind() {
     eventually("its socket is closed", async || app.sockets.open() == 0).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_is_answered() {
+    let app = TestApp::start().await;
+    let mut socket = app.socket(READER).await;
+    socket.subscribe("1", CHANGES).await;
+    assert_eq!(socket.leave().await, 1000);
+    eventually("its socket is closed", async || app.sockets.open() == 0).await;
+}
+
 // F71: neither a peer that is silent nor one that does not read is kept
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_does_not_answer_is_given_up() {

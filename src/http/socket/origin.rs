@@ -7,14 +7,21 @@ use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 use url::Url;
 
-/// Whether the request comes from no page, or from one of this server's own.
-pub(super) fn is_welcome(headers: &HeaderMap) -> bool {
+use crate::config::Origins;
+
+/// Whether the request comes from no page, from one of this server's own, or from one that may read the API anyway.
+pub(super) fn is_welcome(headers: &HeaderMap, others: &Origins) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         return true;
     };
     let Ok(origin) = origin.to_str() else {
         return false;
     };
+    match others {
+        Origins::Any => return true,
+        Origins::Named(named) if named.iter().any(|one| one == origin) => return true,
+        Origins::Named(_) => {}
+    }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     host.is_some_and(|host| is_same(origin, host))
 }

@@ -47,9 +47,15 @@ pub(crate) struct TestApp {
 pub(crate) struct Setup {
     pub(crate) simulator: simulator::Options,
     pub(crate) sync: SyncSettings,
+<<<<<<< HEAD
     /// What one GraphQL request may ask for.
     pub(crate) graphql: GraphqlSettings,
     pub(crate) sockets: SocketSettings,
+=======
+    pub(crate) sockets: SocketSettings,
+    /// What one GraphQL request may ask for.
+    pub(crate) graphql: GraphqlSettings,
+>>>>>>> work-c
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
 }
@@ -71,8 +77,13 @@ impl Default for Setup {
                 poll: Duration::from_millis(10),
                 ..SyncSettings::default()
             },
+<<<<<<< HEAD
             graphql: GraphqlSettings::default(),
             sockets: SocketSettings::default(),
+=======
+            sockets: SocketSettings::default(),
+            graphql: GraphqlSettings::default(),
+>>>>>>> work-c
             register: true,
         }
     }
