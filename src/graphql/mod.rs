@@ -49,10 +49,6 @@ use futures_util::StreamExt as _;
 pub(crate) use errors::{Code, code_of, was_executed};
 pub(crate) use limits::warn;
 pub use safelist::DocumentId;
-<<<<<<< HEAD
-pub use subscription::too_much;
-=======
->>>>>>> work-c
 
 use crate::auth::Viewer;
 use crate::config::GraphqlSettings;
@@ -113,16 +109,10 @@ impl Schema {
         let mut problems = Vec::new();
         for operation in settings.safelist.iter().flatten() {
             let mut request = Request::new(operation.body.as_str());
-<<<<<<< HEAD
             // variables come with requests only
             let response = match validating.limits.check(&mut request) {
-                Ok(()) => validating.executable.execute(request).await,
-                Err(refusal) => refusal.response(),
-=======
-            let response = match validating.admit(&mut request) {
                 Ok(()) => validating.executable.execute_stream(request).next().await,
-                Err(refused) => Some(*refused),
->>>>>>> work-c
+                Err(refusal) => Some(refusal.response()),
             };
             let errors = response.map_or_else(Vec::new, |response| response.errors);
             problems.extend(errors.into_iter().map(|error| {

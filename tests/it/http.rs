@@ -21,20 +21,12 @@ pub(crate) const QUERY: &str = r#"{"query":"{ users { totalCount } }"}"#;
 pub(crate) fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
     let mut state = App {
         engine: app.engine.clone(),
-<<<<<<< HEAD
-=======
-        live: app.live.clone(),
-        sockets: app.sockets.clone(),
->>>>>>> work-c
         schema: Schema::new(
             Some(app.engine.clone()),
             &kombo_mirror::config::GraphqlSettings::default(),
         ),
-<<<<<<< HEAD
         live: app.live.clone(),
         sockets: app.sockets.clone(),
-=======
->>>>>>> work-c
         auth: Arc::new(AuthSettings::Tokens {
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],

@@ -17,12 +17,7 @@ use async_graphql::registry::{MetaField, MetaType, Registry};
 use async_graphql::{Context, Request, Response, ServerResult, SubscriptionType};
 use futures_util::stream::{BoxStream, StreamExt as _};
 
-<<<<<<< HEAD
-use super::errors::{self, Refusal};
-use super::{Schema, types};
-=======
 use super::{Schema, errors, types};
->>>>>>> work-c
 use crate::auth::Viewer;
 use crate::live::Live;
 
@@ -42,14 +37,9 @@ impl Schema {
         viewer: Viewer,
         live: &Live,
     ) -> BoxStream<'static, Response> {
-<<<<<<< HEAD
-        if let Err(refused) = self.admit(&mut request) {
-            return futures_util::stream::iter([*refused]).boxed();
-=======
         let refused = |response| futures_util::stream::iter([response]).boxed();
         if let Err(response) = self.admit(&mut request) {
             return refused(*response);
->>>>>>> work-c
         }
         if !is_subscription(&mut request) {
             let schema = self.clone();
@@ -71,15 +61,6 @@ impl Schema {
     }
 }
 
-<<<<<<< HEAD
-/// The answer to an operation that is one too many.
-#[must_use]
-pub fn too_much(message: &str) -> Response {
-    Refusal::too_complex(message).response()
-}
-
-=======
->>>>>>> work-c
 /// Whether the operation that would run is a subscription; what cannot be read is left to execution.
 fn is_subscription(request: &mut Request) -> bool {
     let name = request.operation_name.clone();

@@ -47,15 +47,9 @@ pub(crate) struct TestApp {
 pub(crate) struct Setup {
     pub(crate) simulator: simulator::Options,
     pub(crate) sync: SyncSettings,
-<<<<<<< HEAD
-    /// What one GraphQL request may ask for.
-    pub(crate) graphql: GraphqlSettings,
-    pub(crate) sockets: SocketSettings,
-=======
     pub(crate) sockets: SocketSettings,
     /// What one GraphQL request may ask for.
     pub(crate) graphql: GraphqlSettings,
->>>>>>> work-c
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
 }
@@ -77,13 +71,8 @@ impl Default for Setup {
                 poll: Duration::from_millis(10),
                 ..SyncSettings::default()
             },
-<<<<<<< HEAD
-            graphql: GraphqlSettings::default(),
-            sockets: SocketSettings::default(),
-=======
             sockets: SocketSettings::default(),
             graphql: GraphqlSettings::default(),
->>>>>>> work-c
             register: true,
         }
     }
