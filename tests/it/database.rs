@@ -249,3 +249,12 @@ async fn ids_are_ordered_by_their_bytes() {
     let others = texts(&pool(&database), &sql).await;
     assert_eq!(others, Vec::<String>::new());
 }
+
+// A planned read is large and short: compiling it took a hundred times as long as running it.
+#[tokio::test]
+async fn statements_are_not_compiled() {
+    let database = TestDatabase::migrated().await;
+    let pool = pool(&database);
+    let jit = texts(&pool, "SELECT current_setting('jit') AS text").await;
+    assert_eq!(jit, ["off"]);
+}
