@@ -119,9 +119,7 @@ pub(super) async fn ask<'q, T: DeserializeOwned>(
         let statement = {
             let mut plan = plan(ctx)?;
             let sql = sql(&mut plan)?;
-            plan.statement
-                .push(&format!("SELECT ({sql})::text AS answer"));
-            plan.statement
+            plan.finished(&sql)?
         };
         match read::answer(ctx, statement).await {
             Ok(value) => return parsed(ctx, value),
