@@ -34,6 +34,7 @@ use crate::sync::Engine;
 use errors::Code;
 use mutation::MutationRoot;
 use order::Order;
+pub use plan::Walls;
 use query::{Interfaces, QueryRoot};
 
 /// A request that takes longer is answered with the error TIMEOUT.

@@ -328,7 +328,7 @@ pub(super) static SYNC_RUN: Shape = Shape {
                 &HELD_BACK_REMOVAL,
                 Relation {
                     from: "held_back_removals {t}",
-                    on: "{t}.run_id = {p}.id",
+                    on: "{t}.integration_id = {p}.integration_id AND {t}.run_id = {p}.id",
                     order: "",
                 },
             )),

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::{App, read_body};
-use crate::auth::{self, Viewer};
+use crate::auth::Viewer;
 
 /// A GraphQL request's body beyond this is refused unread.
 const LARGEST_QUERY: usize = 1024 * 1024;
@@ -22,7 +22,7 @@ pub(super) async fn answer_post(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let viewer = match viewer(&app, &headers) {
+    let viewer = match viewer(&app, &headers).await {
         Ok(viewer) => viewer,
         Err(refused) => return *refused,
     };
@@ -56,7 +56,7 @@ pub(super) async fn answer_get(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let viewer = match viewer(&app, &headers) {
+    let viewer = match viewer(&app, &headers).await {
         Ok(viewer) => viewer,
         Err(refused) => return *refused,
     };
@@ -101,17 +101,16 @@ fn changes_something(request: &mut async_graphql::Request) -> bool {
     })
 }
 
-fn viewer(app: &App, headers: &HeaderMap) -> Result<Viewer, Box<Response>> {
+async fn viewer(app: &App, headers: &HeaderMap) -> Result<Viewer, Box<Response>> {
     let authorization = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
-    auth::viewer(&app.auth, authorization).ok_or_else(|| {
-        let message = "send a valid token as Authorization: Bearer …";
-        let mut refused = graphql_error(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message);
-        refused
-            .headers_mut()
-            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        Box::new(refused)
+    app.auth.viewer(authorization).await.map_err(|refused| {
+        let message = refused.to_string();
+        let mut answer = graphql_error(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", &message);
+        let challenge = HeaderValue::from_static(refused.challenge());
+        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        Box::new(answer)
     })
 }
 

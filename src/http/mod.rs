@@ -19,7 +19,7 @@ use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use crate::config::AuthSettings;
+use crate::auth::Authenticator;
 use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
 use crate::sync::Engine;
@@ -36,7 +36,7 @@ pub struct App {
     /// The GraphQL API.
     pub schema: Schema,
     /// Who may ask.
-    pub auth: Arc<AuthSettings>,
+    pub auth: Authenticator,
     /// Secrets that a webhook may be signed with.
     pub webhook_secrets: Arc<Vec<SecretString>>,
     /// Webhooks refused for their signature: all that is kept of them.

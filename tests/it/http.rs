@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
+use kombo_mirror::auth::Authenticator;
 use kombo_mirror::config::AuthSettings;
-use kombo_mirror::db;
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::http::{self, App};
+use kombo_mirror::{clock, db};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -17,14 +18,19 @@ use crate::support::database::TestDatabase;
 
 const QUERY: &str = r#"{"query":"{ users { totalCount } }"}"#;
 
+fn authenticator(settings: &AuthSettings) -> Authenticator {
+    Authenticator::new(settings, clock::wall()).expect("an authenticator")
+}
+
 /// The server's routes over the test's database; what a test changes is changed before.
 fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
     let mut state = App {
         engine: app.engine.clone(),
         schema: Schema::new(Some(app.engine.clone())),
-        auth: Arc::new(AuthSettings::Tokens {
+        auth: authenticator(&AuthSettings::Tokens {
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],
+            jwt: None,
         }),
         webhook_secrets: Arc::new(vec![SECRET.into()]),
         refused_webhooks: Arc::default(),
@@ -115,7 +121,7 @@ async fn without_a_known_token_nobody_gets_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_auth_off_everybody_is_let_in() {
     let app = TestApp::start().await;
-    let routes = routes(&app, |app| app.auth = Arc::new(AuthSettings::Off));
+    let routes = routes(&app, |app| app.auth = authenticator(&AuthSettings::Off));
     let answer = send(routes.clone(), post(&[JSON], QUERY)).await;
     assert_eq!(answer.json()["data"]["users"]["totalCount"], 0);
     let mutation = r#"{"query":"mutation { triggerResync(input: {}) { runs { requestedBy } } }"}"#;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
+use kombo_mirror::auth::Authenticator;
 use kombo_mirror::config::{
     AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
 };
@@ -45,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) sync: SyncSettings,
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
+    /// Settings that few tests touch.
+    pub(crate) change: fn(&mut Settings),
 }
 
 impl Default for Setup {
@@ -65,6 +68,7 @@ impl Default for Setup {
                 ..SyncSettings::default()
             },
             register: true,
+            change: |_| (),
         }
     }
 }
@@ -85,7 +89,8 @@ impl TestApp {
         } else {
             Vec::new()
         };
-        let settings = settings(&database, &simulator, ids, setup.sync, address);
+        let mut settings = settings(&database, &simulator, ids, setup.sync, address);
+        (setup.change)(&mut settings);
         let (stop, stopped) = watch::channel(false);
         let mut engine = serve::prepare(&settings, stopped.clone())
             .await
@@ -93,10 +98,16 @@ impl TestApp {
         // one clock for both, so that a test that moves it moves the whole world
         let clock = simulator.clone();
         engine.clock = Arc::new(move || clock.now());
+        let authenticator =
+            Authenticator::new(&settings.auth, engine.clock.clone()).expect("an authenticator");
+        tokio::spawn({
+            let (authenticator, stopped) = (authenticator.clone(), stopped.clone());
+            async move { authenticator.keep_keys(stopped).await }
+        });
         let app = App {
             schema: Schema::new(Some(engine.clone())),
             engine: engine.clone(),
-            auth: Arc::new(settings.auth.clone()),
+            auth: authenticator,
             webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
             refused_webhooks: Arc::new(AtomicU64::new(0)),
         };
@@ -325,7 +336,9 @@ fn settings(
     Settings {
         role: Role::All,
         database_url: database.url().into(),
+        database_read_url: database.url().into(),
         database_pool_size: 8,
+        graphql_statement_timeout: Duration::from_secs(10),
         kombo,
         webhook_secrets: vec![SECRET.into()],
         integration_ids,
@@ -333,6 +346,7 @@ fn settings(
         auth: AuthSettings::Tokens {
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],
+            jwt: None,
         },
         sync,
         retention: RetentionSettings::default(),

@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection as _, RunQueryDsl as _, SimpleAsyncConnection
 
 use super::TestApp;
 
-/// Statements of all the pool's connections, in the order they were sent.
+/// Statements of all the pools' connections, in the order they were sent.
 #[derive(Clone, Default)]
 pub(crate) struct StatementLog(Arc<Mutex<Vec<String>>>);
 
@@ -22,10 +22,11 @@ impl TestApp {
     /// Notes every statement from now on.
     pub(crate) async fn note_statements(&self) -> StatementLog {
         let log = StatementLog::default();
-        let size = self.engine.pool.status().max_size;
         let mut all = Vec::new();
-        for _ in 0..size {
-            all.push(self.database().await);
+        for pool in [&self.engine.pool, &self.engine.reads.pool] {
+            for _ in 0..pool.status().max_size {
+                all.push(pool.get().await.expect("a connection"));
+            }
         }
         for connection in &mut all {
             let log = log.clone();
