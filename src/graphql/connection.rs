@@ -5,17 +5,13 @@
 
 use async_graphql::ServerResult;
 
-use super::ids;
-use super::listing::{Order, place};
-use super::plan::{Plan, iso, json_object};
+use super::freshness::{freshness, not_stale};
+use super::listing::{ByIntegration, Place, place};
+use super::paging::Page;
+use super::plan::{Plan, json_object};
 use super::select::Selected;
-use super::types;
+use super::{filter_sql, ids, types};
 use crate::models::object::{Object, Relation, Target};
-
-/// Records of a page when nothing else is asked for.
-pub(super) const DEFAULT_PAGE: i32 = 50;
-/// Records of a page at most; more is an error (F68).
-pub(super) const LARGEST_PAGE: i32 = 500;
 
 /// Which rows a connection runs over.
 pub(super) enum Scope<'a> {
@@ -30,39 +26,6 @@ pub(super) enum Scope<'a> {
     },
 }
 
-/// The arguments of a connection.
-struct Page {
-    first: i64,
-    after: Option<Vec<String>>,
-    include_deleted: bool,
-}
-
-impl Page {
-    fn read<'q>(plan: &Plan<'q>, order: &Order, selected: &Selected<'q>) -> ServerResult<Self> {
-        let first = plan.argument::<i32>(selected, "first")?;
-        let first = first.unwrap_or(DEFAULT_PAGE);
-        if !(0..=LARGEST_PAGE).contains(&first) {
-            let message = format!("first must be from 0 to {LARGEST_PAGE}, not {first}");
-            return Err(plan.refuse(selected, message));
-        }
-        let after = plan
-            .argument::<String>(selected, "after")?
-            .map(|cursor| {
-                let keys = ids::read_cursor(&cursor, order.name, order.keys.len());
-                keys.filter(|keys| order.accepts(keys)).ok_or_else(|| {
-                    plan.refuse(selected, "after is no cursor of a connection in this order")
-                })
-            })
-            .transpose()?;
-        let include_deleted = plan.argument::<bool>(selected, "includeDeleted")?;
-        Ok(Self {
-            first: i64::from(first),
-            after,
-            include_deleted: include_deleted.unwrap_or(false),
-        })
-    }
-}
-
 /// SQL of a connection as a JSON object.
 pub(super) fn connection<'q>(
     plan: &mut Plan<'q>,
@@ -70,8 +33,7 @@ pub(super) fn connection<'q>(
     scope: &Scope<'_>,
     selected: &Selected<'q>,
 ) -> ServerResult<String> {
-    let order = Order::of(target);
-    let page = Page::read(plan, order, selected)?;
+    let page = Page::read(plan, target, selected)?;
     let alias = plan.alias();
     let mut members = Vec::new();
     let mut reads_rows = false;
@@ -81,54 +43,84 @@ pub(super) fn connection<'q>(
         let value = match asked.name() {
             "__typename" => format!("'{type_name}'"),
             "totalCount" => total_count(plan, target, scope, &page),
-            "freshness" => freshness(plan, target, scope, &asked),
+            "freshness" => freshness(plan, target, scope, &page, &asked),
             "nodes" => {
                 let node = plan.object(target, &alias, &asked.below)?;
                 page_list(&node, &alias, &page)
             }
-            "edges" => edges(plan, target, order, &alias, &page, &asked)?,
-            _ => page_info(plan, order, &alias, &page, &asked),
+            "edges" => edges(plan, target, &alias, &page, &asked)?,
+            _ => page_info(plan, &alias, &page, &asked),
         };
         members.push((asked.response_name, value));
     }
     let object = json_object(&members);
-    if !reads_rows {
-        return Ok(format!("(SELECT {object})"));
-    }
-    let rows = rows(plan, target, scope, order, &page);
-    let place = order.order_by("q");
-    Ok(format!(
-        "(SELECT {object} FROM (SELECT q.*, row_number() OVER (ORDER BY {place}) AS place_in_page \
-         FROM ({rows}) q) {alias})"
-    ))
+    let answer = if reads_rows {
+        let rows = rows(plan, target, scope, &page);
+        let place = page.ordering.order_by("q", page.backward);
+        format!(
+            "(SELECT {object} FROM (SELECT q.*, row_number() OVER (ORDER BY {place}) AS place_in_page \
+             FROM ({rows}) q) {alias})"
+        )
+    } else {
+        format!("(SELECT {object})")
+    };
+    not_stale(plan, target, scope, &page, selected, answer)
 }
 
-/// The rows of a page, and one more that tells whether there is a next page.
-fn rows(
-    plan: &mut Plan<'_>,
-    target: Target,
-    scope: &Scope<'_>,
-    order: &Order,
-    page: &Page,
-) -> String {
-    let limit = page.first + 1;
+/// The rows of a page, and one more that tells whether there are others, in the order of reading.
+fn rows(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page) -> String {
     let inner = plan.alias();
-    let mut conditions = vec![after(plan, order, &inner, page)];
-    conditions.push(listed(target, &inner, page));
-    let by = order.order_by(&inner);
+    let conditions = [
+        behind(plan, page, &inner, page.after.as_deref(), true),
+        behind(plan, page, &inner, page.before.as_deref(), false),
+        listed(plan, target, &inner, page),
+    ]
+    .concat();
     match scope {
+        Scope::All => all_rows(plan, target, page, &inner, &conditions),
         Scope::Related {
             relation, parent, ..
-        } => {
-            let rows = plan.related_rows(relation, &inner, parent);
-            let conditions = conditions.concat();
-            format!("SELECT {inner}.* FROM {rows}{conditions} ORDER BY {by} LIMIT {limit}")
-        }
-        Scope::All => {
-            let conditions = conditions.concat();
-            all_rows(plan, target, &inner, &conditions, &by, limit)
-        }
+        } => related_rows(plan, relation, parent, page, &inner, &conditions),
     }
+}
+
+fn first(order_by: &str, page: &Page) -> String {
+    // one more than asked for tells whether there are others
+    format!("ORDER BY {order_by} LIMIT {}", page.size + 1)
+}
+
+fn related_rows(
+    plan: &mut Plan<'_>,
+    relation: &Relation,
+    parent: &str,
+    page: &Page,
+    inner: &str,
+    conditions: &str,
+) -> String {
+    let order = page.ordering.order_by(inner, page.backward);
+    let Some(through) = &relation.through else {
+        let rows = plan.related_rows(relation, inner, parent);
+        let first = first(&order, page);
+        return format!("SELECT {inner}.* FROM {rows}{conditions} {first}");
+    };
+    let between = plan.alias();
+    let fill = |plan: &Plan<'_>, sql: &str| plan.fill(&sql.replace("{m}", &between), inner, parent);
+    let (between_from, between_on) = (fill(plan, through.from), fill(plan, through.on));
+    let (from, on) = (fill(plan, relation.from), fill(plan, relation.on));
+    merged(
+        &between_from,
+        &format!("SELECT {inner}.* FROM {from} WHERE {on}{conditions}"),
+        &order,
+        &between_on,
+        page,
+    )
+}
+
+/// The first rows of each row of `outer`, by index, and of these few the first.
+fn merged(outer: &str, inner: &str, order: &str, on: &str, page: &Page) -> String {
+    let of_each = first(order, page);
+    let of_all = first(&page.ordering.order_by("m", page.backward), page);
+    format!("SELECT m.* FROM {outer} CROSS JOIN LATERAL ({inner} {of_each}) m WHERE {on} {of_all}")
 }
 
 /// Rows over all visible integrations. Each integration gives its own first rows by its index, and the few
@@ -136,85 +128,108 @@ fn rows(
 fn all_rows(
     plan: &mut Plan<'_>,
     target: Target,
+    page: &Page,
     inner: &str,
     conditions: &str,
-    by: &str,
-    limit: i64,
 ) -> String {
-    let (table, integration, by_integration) = place(target);
-    if by_integration {
+    let place = place(target);
+    let (table, integration) = (place.table, place.integration);
+    let order = page.ordering.order_by(inner, page.backward);
+    if goes_by_integration(plan, &place, page) {
         let visible = plan.visible("i.id");
-        let merged = by.replace(&format!("{inner}."), "m.");
-        // within one integration the order is that of the keys but the integration
-        let own_order = by.replace(&format!(", {inner}.integration_id ASC"), "");
-        return format!(
-            "SELECT m.* FROM integrations i CROSS JOIN LATERAL (SELECT {inner}.* FROM {table} {inner} \
-             WHERE {inner}.integration_id = i.id{conditions} \
-             ORDER BY {own_order} LIMIT {limit}) m WHERE {visible} ORDER BY {merged} LIMIT {limit}"
+        let narrowed = plan.narrowed(&page.filter, "i.id");
+        return merged(
+            "integrations i",
+            &format!(
+                "SELECT {inner}.* FROM {table} {inner} WHERE {inner}.integration_id = i.id{conditions}"
+            ),
+            &order,
+            &format!("{visible}{narrowed}"),
+            page,
         );
     }
     let visible = plan.visible(&format!("{inner}.{integration}"));
-    format!(
-        "SELECT {inner}.* FROM {table} {inner} WHERE {visible}{conditions} ORDER BY {by} LIMIT {limit}"
-    )
+    let first = first(&order, page);
+    format!("SELECT {inner}.* FROM {table} {inner} WHERE {visible}{conditions} {first}")
 }
 
-/// Only rows behind the cursor. The leading key stands alone as well, since an index can be entered by it.
-fn after(plan: &mut Plan<'_>, order: &Order, alias: &str, page: &Page) -> String {
-    let Some(keys) = &page.after else {
+fn goes_by_integration(plan: &Plan<'_>, place: &Place, page: &Page) -> bool {
+    match place.by_integration {
+        ByIntegration::Always => true,
+        ByIntegration::WhenNarrowed => plan.is_narrowed(&page.filter),
+        ByIntegration::Never => false,
+    }
+}
+
+/// Only rows behind a cursor, or before it. The leading key stands alone as well, since an index can be entered
+/// by it.
+fn behind(
+    plan: &mut Plan<'_>,
+    page: &Page,
+    alias: &str,
+    keys: Option<&[String]>,
+    is_after: bool,
+) -> String {
+    let Some(keys) = keys else {
         return String::new();
     };
+    let ordering = &page.ordering;
     let bound: Vec<String> = keys
         .iter()
-        .zip(order.keys)
-        .map(|(key, (_, ty))| format!("{}::{ty}", plan.statement.text(key)))
+        .zip(&ordering.keys)
+        .map(|(key, known)| format!("{}::{}", plan.statement.text(key), known.ty))
         .collect();
-    let columns = order.columns(alias);
+    let columns = ordering.columns(alias);
+    let comparison = if is_after == ordering.descending {
+        "<"
+    } else {
+        ">"
+    };
     format!(
-        " AND {} {}= {} AND ({}) {} ({})",
+        " AND {} {comparison}= {} AND ({}) {comparison} ({})",
         columns[0],
-        order.comparison,
         bound[0],
         columns.join(", "),
-        order.comparison,
         bound.join(", "),
     )
 }
 
-/// Stubs are in no list, and deleted records only where they are asked for.
-fn listed(target: Target, alias: &str, page: &Page) -> String {
-    match target {
+/// What a list shows: stubs never, deleted records only where they are asked for, and what fulfils the filter.
+pub(super) fn listed(plan: &mut Plan<'_>, target: Target, alias: &str, page: &Page) -> String {
+    let alive = match target {
         Target::Mirrored(_) if page.include_deleted => format!(" AND NOT {alias}.incomplete"),
-        Target::Mirrored(object) => {
-            format!(
-                " AND NOT {alias}.incomplete AND {}",
-                object_alive(object, alias)
-            )
-        }
+        Target::Mirrored(object) => alive(object, alias),
         Target::Plain(_) => String::new(),
+    };
+    if page.filter.is_always() {
+        return alive;
     }
+    let filter = filter_sql::condition(&mut plan.statement, &page.filter, alias);
+    format!("{alive} AND {filter}")
 }
 
-fn object_alive(object: &Object, alias: &str) -> String {
-    if object.table.has_tombstones() {
-        format!("{alias}.missing_since IS NULL AND {alias}.remote_deleted_at IS NULL")
+/// Only records that Kombo shows as they are.
+pub(super) fn alive(object: &Object, alias: &str) -> String {
+    let tombstones = if object.table.has_tombstones() {
+        format!(" AND {alias}.remote_deleted_at IS NULL")
     } else {
-        format!("{alias}.missing_since IS NULL")
-    }
+        String::new()
+    };
+    format!(" AND NOT {alias}.incomplete AND {alias}.missing_since IS NULL{tombstones}")
 }
 
 fn page_list(item: &str, alias: &str, page: &Page) -> String {
+    let direction = if page.backward { "DESC" } else { "ASC" };
     format!(
-        "coalesce(json_agg({item} ORDER BY {alias}.place_in_page) \
+        "coalesce(json_agg({item} ORDER BY {alias}.place_in_page {direction}) \
          FILTER (WHERE {alias}.place_in_page <= {}), '[]'::json)",
-        page.first
+        page.size
     )
 }
 
 fn edges<'q>(
     plan: &mut Plan<'q>,
     target: Target,
-    order: &Order,
     alias: &str,
     page: &Page,
     selected: &Selected<'q>,
@@ -224,7 +239,7 @@ fn edges<'q>(
     for asked in plan.selected(&[&type_name], &selected.below) {
         let value = match asked.name() {
             "__typename" => format!("'{type_name}'"),
-            "cursor" => ids::cursor_sql(order.name, &order.columns(alias)),
+            "cursor" => ids::cursor_sql(&page.label, &page.ordering.columns(alias)),
             _ => plan.object(target, alias, &asked.below)?,
         };
         members.push((asked.response_name, value));
@@ -232,32 +247,32 @@ fn edges<'q>(
     Ok(page_list(&json_object(&members), alias, page))
 }
 
-fn page_info<'q>(
-    plan: &Plan<'q>,
-    order: &Order,
-    alias: &str,
-    page: &Page,
-    selected: &Selected<'q>,
-) -> String {
-    let cursor = ids::cursor_sql(order.name, &order.columns(alias));
-    let end = |direction: &str| {
+fn page_info<'q>(plan: &Plan<'q>, alias: &str, page: &Page, selected: &Selected<'q>) -> String {
+    let cursor = ids::cursor_sql(&page.label, &page.ordering.columns(alias));
+    // in the order of reading, which for a backward page is from its end
+    let read = |direction: &str| {
         format!(
             "(array_agg({cursor} ORDER BY {alias}.place_in_page {direction}) \
              FILTER (WHERE {alias}.place_in_page <= {}))[1]",
-            page.first
+            page.size
         )
     };
+    let there_are_others = format!("count(*) > {}", page.size);
+    // what lies beyond a cursor is at least the row that the cursor names
+    let beyond = |cursor: &Option<Vec<String>>| cursor.is_some().to_string();
+    let either = |cursor| format!("({there_are_others} OR {})", beyond(cursor));
     let members: Vec<(&str, String)> = plan
         .selected(&["PageInfo"], &selected.below)
         .into_iter()
         .map(|asked| {
-            let value = match asked.name() {
-                "__typename" => "'PageInfo'".to_owned(),
-                "hasNextPage" => format!("count(*) > {}", page.first),
-                // what lies before a cursor is at least the row that the cursor names
-                "hasPreviousPage" => page.after.is_some().to_string(),
-                "startCursor" => end("ASC"),
-                _ => end("DESC"),
+            let value = match (asked.name(), page.backward) {
+                ("__typename", _) => "'PageInfo'".to_owned(),
+                ("hasNextPage", false) => either(&page.before),
+                ("hasNextPage", true) => beyond(&page.before),
+                ("hasPreviousPage", false) => beyond(&page.after),
+                ("hasPreviousPage", true) => either(&page.after),
+                ("startCursor", false) | ("endCursor", true) => read("ASC"),
+                _ => read("DESC"),
             };
             (asked.response_name, value)
         })
@@ -267,7 +282,7 @@ fn page_info<'q>(
 
 fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page) -> String {
     let alias = plan.alias();
-    let listed = listed(target, &alias, page);
+    let listed = listed(plan, target, &alias, page);
     match scope {
         Scope::Related {
             relation, parent, ..
@@ -276,65 +291,19 @@ fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Pa
             format!("(SELECT count(*) FROM {rows}{listed})")
         }
         Scope::All => {
-            let (table, integration, _) = place(target);
-            let visible = plan.visible(&format!("{alias}.{integration}"));
-            format!("(SELECT count(*) FROM {table} {alias} WHERE {visible}{listed})")
+            let place = place(target);
+            let (table, integration) = (place.table, place.integration);
+            if !goes_by_integration(plan, &place, page) {
+                let visible = plan.visible(&format!("{alias}.{integration}"));
+                return format!("(SELECT count(*) FROM {table} {alias} WHERE {visible}{listed})");
+            }
+            let visible = plan.visible("i.id");
+            let narrowed = plan.narrowed(&page.filter, "i.id");
+            format!(
+                "(SELECT coalesce(sum(n.rows), 0)::bigint FROM integrations i CROSS JOIN LATERAL \
+                 (SELECT count(*) AS rows FROM {table} {alias} WHERE {alias}.integration_id = i.id{listed}) n \
+                 WHERE {visible}{narrowed})"
+            )
         }
     }
-}
-
-/// Seconds since a watermark by Kombo's clock, which may be a little ahead of ours; null without one.
-fn lag_seconds(now: &str, watermark: &str) -> String {
-    format!(
-        "(CASE WHEN {watermark} > {now} THEN 0 ELSE extract(epoch FROM {now} - {watermark}) END)::float8"
-    )
-}
-
-/// How old the answer may be: the oldest of the endpoints and integrations that it is read from. What a
-/// connector does not have is never fetched and makes no answer older.
-fn freshness<'q>(
-    plan: &mut Plan<'q>,
-    target: Target,
-    scope: &Scope<'_>,
-    selected: &Selected<'q>,
-) -> String {
-    let endpoints: Vec<String> = match target {
-        Target::Mirrored(object) => object
-            .endpoints
-            .iter()
-            .map(|name| format!("'{name}'"))
-            .collect(),
-        Target::Plain(_) => Vec::new(),
-    };
-    let of = match scope {
-        Scope::All => plan.visible("s.integration_id"),
-        Scope::Related {
-            parent,
-            integration,
-            ..
-        } => format!("s.integration_id = {parent}.{integration}"),
-    };
-    let now = plan.fill("{now}", "", "");
-    let oldest = "CASE WHEN count(*) = count(s.watermark) THEN min(s.watermark) END";
-    let members: Vec<(&str, String)> = plan
-        .selected(&["Freshness"], &selected.below)
-        .into_iter()
-        .map(|asked| {
-            let value = match asked.name() {
-                "__typename" => "'Freshness'".to_owned(),
-                "asOf" => iso(&format!("({oldest})")),
-                "lagSeconds" => lag_seconds(&now, &format!("({oldest})")),
-                _ => "coalesce(bool_and(s.watermark IS NOT NULL AND s.error_code IS NULL \
-                      AND s.removals_held_back = 0), true)"
-                    .to_owned(),
-            };
-            (asked.response_name, value)
-        })
-        .collect();
-    format!(
-        "(SELECT {} FROM endpoint_states s JOIN integrations f ON f.id = s.integration_id \
-         WHERE f.deleted_at IS NULL AND s.available AND s.endpoint IN ({}) AND {of})",
-        json_object(&members),
-        endpoints.join(", "),
-    )
 }

@@ -2,6 +2,8 @@
 
 use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
 
+use diesel::result::Error as DieselError;
+
 use crate::kombo::Error as KomboError;
 
 /// The closed set of `extensions.code`.
@@ -17,6 +19,8 @@ pub(super) enum Code {
     QueryTooComplex,
     /// It took too long.
     Timeout,
+    /// The answer would be older than the request allows.
+    StaleData,
     /// Kombo refused or could not be reached.
     Upstream,
     /// Our fault; the request id leads to the log.
@@ -24,13 +28,14 @@ pub(super) enum Code {
 }
 
 impl Code {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
             Self::Timeout => "TIMEOUT",
+            Self::StaleData => "STALE_DATA",
             Self::Upstream => "UPSTREAM_ERROR",
             Self::Internal => "INTERNAL",
         }
@@ -63,6 +68,24 @@ pub(super) fn upstream(cause: &KomboError) -> async_graphql::Error {
         }
     }
     error
+}
+
+/// The refusal that a statement itself made (the database function `refuse`), or else an internal error.
+pub(super) fn of_statement(cause: &anyhow::Error) -> async_graphql::Error {
+    let refused = match cause.downcast_ref::<DieselError>() {
+        Some(DieselError::DatabaseError(_, info)) => refusal(info.message()),
+        _ => None,
+    };
+    refused.unwrap_or_else(|| internal(cause))
+}
+
+fn refusal(message: &str) -> Option<async_graphql::Error> {
+    [Code::StaleData, Code::QueryTooComplex]
+        .into_iter()
+        .find_map(|code| {
+            let reason = message.strip_prefix(code.as_str())?.strip_prefix(' ')?;
+            Some(error(code, reason))
+        })
 }
 
 /// Logs what happened and tells the client only where to find it.

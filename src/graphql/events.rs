@@ -2,7 +2,7 @@
 
 use super::records::{field, to_shape};
 use super::status::SYNC_RUN;
-use crate::models::object::{EnumType, Kind, Relation, Shape};
+use crate::models::object::{EnumType, Kind, Shape, relation};
 
 /// The GraphQL enum `WebhookOutcome`.
 pub(super) static WEBHOOK_OUTCOME: EnumType = EnumType {
@@ -77,11 +77,11 @@ pub(super) static WEBHOOK_EVENT: Shape = Shape {
             "The sync runs that it asked for, as far as they are still kept.",
             Kind::List(to_shape(
                 &SYNC_RUN,
-                Relation {
-                    from: "sync_runs {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.id = ANY({p}.run_ids)",
-                    order: "{t}.id",
-                },
+                relation(
+                    "sync_runs {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.id = ANY({p}.run_ids)",
+                )
+                .ordered("{t}.id"),
             )),
         ),
     ],

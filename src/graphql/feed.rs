@@ -4,7 +4,8 @@
 use super::records::{field, integration_of_row, to_shape};
 use super::status::SYNC_RUN;
 use crate::models;
-use crate::models::object::{Field, Kind, Object, Relation, Shape};
+use crate::models::filters::Renamed;
+use crate::models::object::{Field, Kind, Object, Shape, relation};
 
 /// The word of `MirroredModel` for a mirrored type.
 pub(super) fn model_word(object: &Object) -> String {
@@ -17,6 +18,16 @@ pub(super) fn model_word(object: &Object) -> String {
     }
     word
 }
+
+/// `MirroredModel` as stored: by the record's table.
+pub(super) static MIRRORED_MODEL: Renamed = Renamed {
+    name: "MirroredModel",
+    stored: |word| {
+        let mut objects = models::OBJECTS.iter();
+        let object = objects.find(|object| model_word(object) == word)?;
+        Some(object.table.name.to_owned())
+    },
+};
 
 /// The word for the table that a column names.
 fn model(column: &str) -> String {
@@ -108,11 +119,10 @@ fn changed_fields() -> String {
 const fn run_of_row() -> Kind {
     Kind::One(to_shape(
         &SYNC_RUN,
-        Relation {
-            from: "sync_runs {t}",
-            on: "{t}.id = {p}.run_id AND {t}.integration_id = {p}.integration_id",
-            order: "",
-        },
+        relation(
+            "sync_runs {t}",
+            "{t}.id = {p}.run_id AND {t}.integration_id = {p}.integration_id",
+        ),
     ))
 }
 

@@ -8,7 +8,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 
 use super::errors::{self, Code};
 use super::mutation::connection;
-use super::query::sync_run_id;
+use super::nodes::sync_run_id;
 use crate::auth::Viewer;
 use crate::kombo::ForcedSync;
 use crate::models::Mode;

@@ -1,155 +1,273 @@
-//! Where the rows of a list are, and in which order it is read.
+//! Where the rows of a list are, what it can be filtered by, and the order in which it is read.
 //!
 //! An order is unique, so that a cursor names one place, and has an index behind it. A list without both must
 //! not be offered.
 
-use chrono::DateTime;
-
+use super::feed::{MIRRORED_MODEL, RECORD_CHANGE};
+use super::words::{
+    CHANGE_KIND, INTEGRATION_STATE, KOMBO_ENDPOINT, SYNC_MODE, SYNC_RUN_STATUS, SYNC_TRIGGER,
+};
+use super::{events, feed, records, status};
+use crate::models::filters::{
+    self, Compared, Filter, INTEGRATION_KOMBO_ID, KOMBO_ID, id_filter, moment_filter, text_filter,
+};
 use crate::models::object::{Shape, Target};
 
-/// The order of a connection: unique, so that a cursor names one place.
-pub(super) struct Order {
-    /// Bound into the cursor.
-    pub(super) name: &'static str,
-    /// Columns, most significant first, each with its type.
-    pub(super) keys: &'static [(&'static str, &'static str)],
-    pub(super) direction: &'static str,
-    /// Rows behind a cursor compare so with it.
-    pub(super) comparison: &'static str,
+/// A column, and its type in a cursor.
+pub(super) struct Key {
+    /// Over the row `{t}`.
+    pub(super) sql: String,
+    pub(super) ty: &'static str,
 }
 
-const BY_KOMBO_ID: Order = Order {
-    name: "KOMBO_ID",
-    keys: &[("id", "text"), ("integration_id", "text")],
-    direction: "ASC",
-    comparison: ">",
-};
+/// The order of a list: unique, so that a cursor names one place.
+pub(super) struct Ordering {
+    /// Bound into the cursor.
+    pub(super) name: String,
+    /// Most significant first; all go the same way.
+    pub(super) keys: Vec<Key>,
+    pub(super) descending: bool,
+}
 
-const BY_ID: Order = Order {
-    name: "ID",
-    keys: &[("id", "text")],
-    direction: "ASC",
-    comparison: ">",
-};
+impl Ordering {
+    /// An order of mirrored records: by a key if there is one, then by Kombo's id.
+    pub(super) fn of_records(order: &filters::Order, descending: bool) -> Self {
+        let id = |column: &str| Key {
+            sql: format!("{{t}}.{column}"),
+            ty: "text",
+        };
+        let by = order.by.iter().map(|by| Key {
+            sql: by.key("{t}"),
+            ty: by.key_type(),
+        });
+        let direction = if descending { " DESC" } else { "" };
+        Self {
+            name: format!("{}{direction}", order.name),
+            keys: by.chain([id("id"), id("integration_id")]).collect(),
+            descending,
+        }
+    }
 
-const NEWEST_FIRST: Order = Order {
+    /// The only order of a list of what is no record.
+    pub(super) fn of_shape(shape: &Shape) -> Self {
+        let order = Listing::of(shape).map_or(&NEWEST_FIRST, |listing| listing.order);
+        let keys = order.keys.iter().map(|(column, ty)| Key {
+            sql: format!("{{t}}.{column}"),
+            ty,
+        });
+        Self {
+            name: order.name.to_owned(),
+            keys: keys.collect(),
+            descending: order.descending,
+        }
+    }
+
+    /// The keys of the row `alias`.
+    pub(super) fn columns(&self, alias: &str) -> Vec<String> {
+        let filled = |key: &Key| key.sql.replace("{t}", alias);
+        self.keys.iter().map(filled).collect()
+    }
+
+    /// ORDER BY for the row `alias`; `reversed` for pages that are read from their end.
+    pub(super) fn order_by(&self, alias: &str, reversed: bool) -> String {
+        let direction = if self.descending == reversed {
+            "ASC"
+        } else {
+            "DESC"
+        };
+        let columns = self.columns(alias).into_iter();
+        let terms: Vec<String> = columns.map(|key| format!("{key} {direction}")).collect();
+        terms.join(", ")
+    }
+}
+
+/// An order that does not depend on the client.
+struct FixedOrder {
+    name: &'static str,
+    keys: &'static [(&'static str, &'static str)],
+    descending: bool,
+}
+
+const fn ascending(
+    name: &'static str,
+    keys: &'static [(&'static str, &'static str)],
+) -> FixedOrder {
+    FixedOrder {
+        name,
+        keys,
+        descending: false,
+    }
+}
+
+const NEWEST_FIRST: FixedOrder = FixedOrder {
     name: "NEWEST",
     keys: &[("id", "bigint")],
-    direction: "DESC",
-    comparison: "<",
+    descending: true,
 };
 
-const BY_SEQUENCE: Order = Order {
-    name: "SEQUENCE",
-    keys: &[("sequence", "bigint")],
-    direction: "ASC",
-    comparison: ">",
+const NEWEST_EVENT_FIRST: FixedOrder = FixedOrder {
+    name: "NEWEST_EVENT",
+    keys: &[("received_at", "timestamptz"), ("id", "text")],
+    descending: true,
 };
 
-const BY_ENDPOINT: Order = Order {
-    name: "ENDPOINT",
-    keys: &[
+const BY_ID: FixedOrder = ascending("ID", &[("id", "text")]);
+const BY_SEQUENCE: FixedOrder = ascending("SEQUENCE", &[("sequence", "bigint")]);
+const BY_ENDPOINT: FixedOrder = ascending(
+    "ENDPOINT",
+    &[
         ("integration_id", "text"),
         ("endpoint", "text"),
         ("id", "text"),
     ],
-    direction: "ASC",
-    comparison: ">",
-};
-
-const BY_MEMBER: Order = Order {
-    name: "MEMBER",
-    keys: &[
+);
+const BY_MEMBER: FixedOrder = ascending(
+    "MEMBER",
+    &[
         ("integration_id", "text"),
         ("table_name", "text"),
         ("kind", "text"),
         ("name", "text"),
     ],
-    direction: "ASC",
-    comparison: ">",
-};
-
-const BY_ROW: Order = Order {
-    name: "ROW",
-    keys: &[
+);
+const BY_ROW: FixedOrder = ascending(
+    "ROW",
+    &[
         ("table_name", "text"),
         ("id", "text"),
         ("linked_id", "text"),
     ],
-    direction: "ASC",
-    comparison: ">",
-};
+);
 
-const NEWEST_EVENT_FIRST: Order = Order {
-    name: "NEWEST_EVENT",
-    keys: &[("received_at", "timestamptz"), ("id", "text")],
-    direction: "DESC",
-    comparison: "<",
-};
+/// Whether each integration gives its own first rows, by an index that leads with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ByIntegration {
+    Always,
+    /// Only where few integrations are asked for: the whole list has an index of its own.
+    WhenNarrowed,
+    Never,
+}
 
 /// A list of what is no mirrored record.
 struct Listing {
-    /// The type's name.
-    name: &'static str,
+    shape: &'static Shape,
     table: &'static str,
     /// The column that names the integration.
     integration: &'static str,
-    order: &'static Order,
-    /// Each integration gives its own first rows by an index that leads with it.
-    by_integration: bool,
+    by_integration: ByIntegration,
+    order: &'static FixedOrder,
+    filters: &'static [Filter],
 }
 
-const LISTINGS: &[Listing] = &[
-    listing("Integration", "integrations", "id", &BY_ID),
-    listing("SyncRun", "sync_runs", "integration_id", &NEWEST_FIRST),
-    listing(
-        "WebhookEvent",
-        "webhook_events",
-        "integration_id",
-        &NEWEST_EVENT_FIRST,
-    ),
-    Listing {
-        by_integration: true,
+const RECEIVED_AT: Filter = moment_filter(
+    "receivedAt",
+    "received_at",
+    "When it was first received, by the mirror's clock.",
+);
+
+static SYNC_RUNS: Listing = Listing {
+    by_integration: ByIntegration::WhenNarrowed,
+    filters: &[
+        INTEGRATION_KOMBO_ID,
+        Filter {
+            name: "endpoint",
+            description: "From where.",
+            compared: Compared::Renamed("endpoint", &KOMBO_ENDPOINT),
+            via: None,
+        },
+        filters::word_filter("status", &SYNC_RUN_STATUS, "Where it stands."),
+        Filter {
+            name: "mode",
+            description: "How far.",
+            compared: Compared::Renamed("mode", &SYNC_MODE),
+            via: None,
+        },
+        filters::word_filter("trigger", &SYNC_TRIGGER, "Why."),
+        moment_filter("queuedAt", "queued_at", "When it was asked for."),
+    ],
+    ..listing(&status::SYNC_RUN, "sync_runs", &NEWEST_FIRST)
+};
+
+static LISTINGS: &[&Listing] = &[
+    &Listing {
+        integration: "id",
+        filters: &[
+            KOMBO_ID,
+            text_filter("tool", "tool", "Slug of the connected tool."),
+            Filter {
+                name: "state",
+                description: "State at Kombo.",
+                compared: Compared::Word("state", &INTEGRATION_STATE),
+                via: None,
+            },
+            Filter {
+                name: "paused",
+                description: "Whether the mirror leaves the integration alone by request.",
+                compared: Compared::Flag("paused"),
+                via: None,
+            },
+        ],
+        ..listing(&records::INTEGRATION, "integrations", &BY_ID)
+    },
+    &SYNC_RUNS,
+    &Listing {
+        by_integration: ByIntegration::WhenNarrowed,
+        filters: &[
+            INTEGRATION_KOMBO_ID,
+            text_filter("type", "type", "Kombo's word for what happened."),
+            RECEIVED_AT,
+        ],
         ..listing(
-            "RecordChange",
-            "record_changes",
-            "integration_id",
-            &BY_SEQUENCE,
+            &events::WEBHOOK_EVENT,
+            "webhook_events",
+            &NEWEST_EVENT_FIRST,
         )
     },
-    listing(
-        "ParkedRecord",
-        "parked_records",
-        "integration_id",
-        &BY_ENDPOINT,
-    ),
-    listing("SchemaDrift", "schema_drift", "integration_id", &BY_MEMBER),
-    listing(
-        "HeldBackRemoval",
-        "held_back_removals",
-        "integration_id",
-        &BY_ROW,
-    ),
+    &Listing {
+        by_integration: ByIntegration::Always,
+        filters: RECORD_CHANGE_FILTERS,
+        ..listing(&RECORD_CHANGE, "record_changes", &BY_SEQUENCE)
+    },
+    &listing(&feed::PARKED_RECORD, "parked_records", &BY_ENDPOINT),
+    &listing(&feed::SCHEMA_DRIFT, "schema_drift", &BY_MEMBER),
+    &listing(&feed::HELD_BACK_REMOVAL, "held_back_removals", &BY_ROW),
+];
+
+/// What the change feed can be filtered by, as a list and as a subscription.
+pub(super) static RECORD_CHANGE_FILTERS: &[Filter] = &[
+    INTEGRATION_KOMBO_ID,
+    Filter {
+        name: "model",
+        description: "The record's type.",
+        compared: Compared::Renamed("model", &MIRRORED_MODEL),
+        via: None,
+    },
+    filters::word_filter("kind", &CHANGE_KIND, "What happened."),
+    id_filter("komboId", "id", "The record's Kombo id."),
+    moment_filter("at", "at", "When the mirror wrote it."),
 ];
 
 const fn listing(
-    name: &'static str,
+    shape: &'static Shape,
     table: &'static str,
-    integration: &'static str,
-    order: &'static Order,
+    order: &'static FixedOrder,
 ) -> Listing {
     Listing {
-        name,
+        shape,
         table,
-        integration,
+        integration: "integration_id",
+        by_integration: ByIntegration::Never,
         order,
-        by_integration: false,
+        filters: &[],
     }
 }
 
 impl Listing {
     fn of(shape: &Shape) -> Option<&'static Self> {
-        LISTINGS.iter().find(|listing| listing.name == shape.name)
+        LISTINGS
+            .iter()
+            .copied()
+            .find(|listing| listing.shape.name == shape.name)
     }
 }
 
@@ -158,48 +276,37 @@ pub(super) fn has_lists(shape: &Shape) -> bool {
     Listing::of(shape).is_some()
 }
 
-impl Order {
-    pub(super) fn of(target: Target) -> &'static Self {
-        match target {
-            Target::Mirrored(_) => &BY_KOMBO_ID,
-            Target::Plain(shape) => {
-                Listing::of(shape).map_or(&NEWEST_FIRST, |listing| listing.order)
-            }
-        }
-    }
-
-    /// Whether the keys of a cursor, which a client may have made up, have the types of the columns.
-    pub(super) fn accepts(&self, keys: &[String]) -> bool {
-        self.keys.iter().zip(keys).all(|((_, ty), key)| match *ty {
-            "bigint" => key.parse::<i64>().is_ok(),
-            "timestamptz" => DateTime::parse_from_rfc3339(key).is_ok(),
-            _ => true,
-        })
-    }
-
-    pub(super) fn columns(&self, alias: &str) -> Vec<String> {
-        self.keys
-            .iter()
-            .map(|(column, _)| format!("{alias}.{column}"))
-            .collect()
-    }
-
-    pub(super) fn order_by(&self, alias: &str) -> String {
-        self.columns(alias)
-            .iter()
-            .map(|column| format!("{column} {}", self.direction))
-            .collect::<Vec<_>>()
-            .join(", ")
+/// What a list can be filtered by; none: its type has no filter input.
+pub(super) fn filters_of(target: Target) -> &'static [Filter] {
+    match target {
+        Target::Mirrored(object) => object.filters,
+        Target::Plain(shape) => Listing::of(shape).map_or(&[], |listing| listing.filters),
     }
 }
 
-/// The table of a target, its column that names the integration, and whether its indexes lead with that.
-pub(super) fn place(target: Target) -> (&'static str, &'static str, bool) {
-    match target {
-        Target::Mirrored(object) => (object.table.name, "integration_id", true),
-        Target::Plain(shape) => Listing::of(shape)
-            .map_or(("sync_runs", "integration_id", false), |listing| {
-                (listing.table, listing.integration, listing.by_integration)
-            }),
+/// Where rows are.
+pub(super) struct Place {
+    pub(super) table: &'static str,
+    /// The column that names the integration.
+    pub(super) integration: &'static str,
+    pub(super) by_integration: ByIntegration,
+}
+
+/// Where the rows of a target are.
+pub(super) fn place(target: Target) -> Place {
+    let listing = match target {
+        Target::Mirrored(object) => {
+            return Place {
+                table: object.table.name,
+                integration: "integration_id",
+                by_integration: ByIntegration::Always,
+            };
+        }
+        Target::Plain(shape) => Listing::of(shape).unwrap_or(&SYNC_RUNS),
+    };
+    Place {
+        table: listing.table,
+        integration: listing.integration,
+        by_integration: listing.by_integration,
     }
 }

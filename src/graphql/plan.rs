@@ -9,14 +9,15 @@
 //! everything else a client sends is bound: no text of a request reaches the SQL.
 
 use async_graphql::parser::types::SelectionSet;
-use async_graphql::{ContextBase, InputType, ServerResult};
+use async_graphql::{ContextBase, InputType, ServerResult, Value};
 use chrono::{DateTime, Utc};
 
 use super::connection::{self, Scope};
 use super::errors::{self, Code};
-use super::ids;
+use super::filter::{Condition, Test};
 use super::select::{self, Selected};
 use super::types;
+use super::{given, ids};
 use crate::auth::Viewer;
 use crate::db::Statement;
 use crate::models;
@@ -100,6 +101,17 @@ impl<'q> Plan<'q> {
         let field = self.query.with_field(selected.field);
         let (_, value) = field.param_value::<Option<T>>(name, None)?;
         Ok(value)
+    }
+
+    /// An argument's value as given, with variables put in; `None`: left out.
+    pub(super) fn given(&self, selected: &Selected<'q>, name: &str) -> Option<Value> {
+        let arguments = &selected.field.node.arguments;
+        let (_, literal) = arguments
+            .iter()
+            .find(|(argument, _)| argument.node == name)?;
+        let env = self.query.query_env;
+        let definitions = &env.operation.node.variable_definitions;
+        given::resolve(&literal.node, definitions, &env.variables)
     }
 
     /// An error at the place of a field.
@@ -222,9 +234,22 @@ impl<'q> Plan<'q> {
     }
 
     /// `FROM … WHERE … ORDER BY …` of a relation.
-    pub(super) fn related_rows(&self, relation: &Relation, alias: &str, parent: &str) -> String {
-        let from = self.fill(relation.from, alias, parent);
-        let on = self.fill(relation.on, alias, parent);
+    pub(super) fn related_rows(
+        &mut self,
+        relation: &Relation,
+        alias: &str,
+        parent: &str,
+    ) -> String {
+        let between = relation.through.map(|through| (through, self.alias()));
+        let fill = |sql: &str| match &between {
+            Some((_, between)) => self.fill(&sql.replace("{m}", between), alias, parent),
+            None => self.fill(sql, alias, parent),
+        };
+        let (mut from, mut on) = (fill(relation.from), fill(relation.on));
+        if let Some((through, _)) = &between {
+            from = format!("{} CROSS JOIN {from}", fill(through.from));
+            on = format!("{} AND {on}", fill(through.on));
+        }
         if relation.order.is_empty() {
             return format!("{from} WHERE {on}");
         }
@@ -251,6 +276,32 @@ impl<'q> Plan<'q> {
             ),
         }
     }
+
+    /// ` AND …` for the integrations that a filter leaves, over the column that names them: known before any row
+    /// is looked at, it spares the others.
+    pub(super) fn narrowed(&mut self, filter: &Condition, column: &str) -> String {
+        integration_tests(filter)
+            .map(|ids| {
+                let ids = self.statement.texts(ids.to_vec());
+                format!(" AND {column} = ANY({ids}::text[])")
+            })
+            .collect()
+    }
+
+    /// Whether few integrations are asked for.
+    pub(super) fn is_narrowed(&self, filter: &Condition) -> bool {
+        self.viewer.integrations.is_some() || integration_tests(filter).next().is_some()
+    }
+}
+
+fn integration_tests(filter: &Condition) -> impl Iterator<Item = &[String]> {
+    filter
+        .necessary()
+        .into_iter()
+        .filter_map(|(filter, test)| match test {
+            Test::In(ids) if filter.compared.column() == "integration_id" => Some(ids.as_slice()),
+            _ => None,
+        })
 }
 
 /// Kombo's own form of a moment: UTC with milliseconds and `Z`; microseconds only where there are some.
@@ -260,7 +311,8 @@ pub(super) fn iso(expression: &str) -> String {
     )
 }
 
-fn known_word(column: &str, values: &[(&str, &str)]) -> String {
+/// A column's word as GraphQL shows it: what this version does not know reads as UNKNOWN.
+pub(super) fn known_word(column: &str, values: &[(&str, &str)]) -> String {
     let known: Vec<String> = values.iter().map(|(word, _)| format!("'{word}'")).collect();
     format!(
         "CASE WHEN {column} IN ({}) THEN {column} WHEN {column} IS NOT NULL THEN 'UNKNOWN' END",

@@ -18,7 +18,7 @@ use super::roots::{Reads, roots};
 use super::select::{self, Selected};
 use super::status::{ENDPOINT_SYNC_STATUS, SYNC_RUN};
 use super::words::{KomboEndpoint, SyncMode};
-use super::{read, types};
+use super::{nodes, read, summary, types};
 use crate::auth::{self, Viewer};
 use crate::models::object::{Object, Target};
 
@@ -130,12 +130,14 @@ fn statement<'q>(
         Reads::SyncStatus => Some(sync_status(&mut plan, selected)?),
         Reads::SyncRun => {
             let id = required(&plan, selected, "id")?;
-            match sync_run_id(&id) {
+            match nodes::sync_run_id(&id) {
                 Some(id) => Some(sync_runs(&mut plan, &[id], selected)?),
                 None => None,
             }
         }
-        Reads::Node => node(&mut plan, selected)?,
+        Reads::Node => Some(nodes::node(&mut plan, selected)?),
+        Reads::Nodes => Some(nodes::nodes(&mut plan, selected)?),
+        Reads::Summary => Some(summary::summary(&mut plan, selected)?),
     };
     Ok(sql.map(|sql| {
         plan.statement
@@ -236,34 +238,6 @@ pub(super) fn bigints(ids: &[i64]) -> String {
         "NULL".to_owned()
     } else {
         ids.join(", ")
-    }
-}
-
-pub(super) fn sync_run_id(id: &str) -> Option<i64> {
-    let parts = ids::read_node_id(id, 1)?;
-    (parts[0] == SYNC_RUN.name).then(|| parts[1].parse().ok())?
-}
-
-fn node<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<Option<String>> {
-    let id = required(plan, selected, "id")?;
-    if let Some(run) = sync_run_id(&id) {
-        return sync_runs(plan, &[run], selected).map(Some);
-    }
-    if let Some(parts) = ids::read_node_id(&id, 1)
-        && parts[0] == INTEGRATION.name
-    {
-        return integration(plan, &parts[1], selected).map(Some);
-    }
-    let Some(parts) = ids::read_node_id(&id, 2) else {
-        let error = errors::error(Code::BadUserInput, "id is no id of this server");
-        return Err(error.into_server_error(selected.field.pos));
-    };
-    match types::mirrored(&parts[0]) {
-        Some(object) => {
-            let integration = Some(parts[1].clone());
-            record(plan, object, &parts[2], integration, selected).map(Some)
-        }
-        None => Ok(None),
     }
 }
 

@@ -77,6 +77,6 @@ fn refusal(error: ReadError) -> async_graphql::Error {
             Code::Timeout,
             "every connection to the database is in use; try again later",
         ),
-        ReadError::Failed(error) => errors::internal(&error),
+        ReadError::Failed(error) => errors::of_statement(&error),
     }
 }

@@ -3,7 +3,7 @@
 use super::status::ENDPOINT_SYNC_STATUS;
 use super::words::{INTEGRATION_SETUP_STATUS, INTEGRATION_STATE};
 use crate::models;
-use crate::models::object::{Field, Kind, Link, Relation, Shape, Target};
+use crate::models::object::{Field, Kind, Link, Relation, Shape, Target, relation};
 
 pub(super) const fn field(
     name: &'static str,
@@ -27,11 +27,7 @@ pub(super) const fn to_shape(target: &'static Shape, relation: Relation) -> Link
 }
 
 const fn of_integration(from: &'static str) -> Relation {
-    Relation {
-        from,
-        on: "{t}.integration_id = {p}.id",
-        order: "",
-    }
+    relation(from, "{t}.integration_id = {p}.id")
 }
 
 const fn records(
@@ -150,11 +146,8 @@ pub(super) static INTEGRATION: Shape = Shape {
             "How fresh each endpoint is, in alphabetical order.",
             Kind::List(to_shape(
                 &ENDPOINT_SYNC_STATUS,
-                Relation {
-                    from: "endpoint_states {t}",
-                    on: "{t}.integration_id = {p}.id",
-                    order: "{t}.endpoint",
-                },
+                relation("endpoint_states {t}", "{t}.integration_id = {p}.id")
+                    .ordered("{t}.endpoint"),
             )),
         ),
         records(
@@ -218,11 +211,7 @@ pub(super) static INTEGRATION: Shape = Shape {
 pub(super) const fn integration_of_row() -> Kind {
     Kind::One(to_shape(
         &INTEGRATION,
-        Relation {
-            from: "integrations {t}",
-            on: "{t}.id = {p}.integration_id",
-            order: "",
-        },
+        relation("integrations {t}", "{t}.id = {p}.integration_id"),
     ))
 }
 

@@ -8,7 +8,7 @@ use super::events::WEBHOOK_EVENT;
 use super::feed::{PARKED_RECORD, RECORD_CHANGE, SCHEMA_DRIFT};
 use super::records::INTEGRATION;
 use super::status::SYNC_RUN;
-use super::types;
+use super::{inputs, types};
 use crate::models;
 use crate::models::object::{Object, Target};
 
@@ -23,6 +23,10 @@ pub(super) struct Root {
 pub(super) enum Reads {
     /// Anything, by its opaque id.
     Node,
+    /// The same for several ids.
+    Nodes,
+    /// Counts of course progressions.
+    Summary,
     /// A record, by Kombo's id.
     Record(&'static Object),
     /// A list of records or of what else has a root list.
@@ -48,6 +52,18 @@ pub(super) fn roots() -> Vec<Root> {
         )
         .with(types::argument("id", "ID!", None, "The opaque id.")),
         root(
+            "nodes",
+            "[Node]!",
+            "Anything, by opaque ids, in their order; null for what does not exist or you may not see.",
+            Reads::Nodes,
+        )
+        .with(types::argument(
+            "ids",
+            "[ID!]!",
+            None,
+            "The opaque ids, at most 500.",
+        )),
+        root(
             "integration",
             "Integration",
             "An integration, by Kombo's id.",
@@ -66,6 +82,26 @@ pub(super) fn roots() -> Vec<Root> {
         ),
     ];
     roots.extend(models::OBJECTS.iter().copied().flat_map(record_roots));
+    roots.push(
+        root(
+            "courseProgressionSummary",
+            "[CourseProgressionGroup!]!",
+            "Counts of course progressions that are not deleted, the largest group first; at most 10,000 groups.",
+            Reads::Summary,
+        )
+        .with(types::argument(
+            "groupBy",
+            "[CourseProgressionGroupKey!]!",
+            None,
+            "What makes a group; an empty list counts all as one.",
+        ))
+        .with(types::argument(
+            "filter",
+            "CourseProgressionFilter",
+            None,
+            "Only progressions that fulfil this.",
+        )),
+    );
     roots.push(
         root(
             "syncStatus",
@@ -142,8 +178,7 @@ fn root(name: &str, ty: &str, description: &str, reads: Reads) -> Root {
 
 fn list(name: &str, target: Target, description: &str) -> Root {
     let ty = format!("{}Connection!", types::name(target));
-    let is_mirrored = matches!(target, Target::Mirrored(_));
-    types::connection_arguments(is_mirrored).into_iter().fold(
+    inputs::connection_arguments(target, true).into_iter().fold(
         root(name, &ty, description, Reads::Connection(target)),
         Root::with,
     )

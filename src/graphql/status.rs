@@ -3,7 +3,7 @@
 use super::feed::HELD_BACK_REMOVAL;
 use super::records::{field, integration_of_row, to_shape};
 use crate::models;
-use crate::models::object::{Kind, Relation, Shape};
+use crate::models::object::{Kind, Shape, relation};
 
 /// Beyond the due time of the next catch-up by this much, an endpoint is called stale.
 const HEALTH: &str = "(SELECT CASE WHEN i.paused OR i.deleted_at IS NOT NULL THEN 'PAUSED' \
@@ -134,11 +134,7 @@ pub(super) static ENDPOINT_SYNC_STATUS: Shape = Shape {
             "The run that is working, else the one that waits.",
             Kind::One(to_shape(
                 &SYNC_RUN,
-                Relation {
-                    from: "sync_runs {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.endpoint = {p}.endpoint AND {t}.status IN ('QUEUED', 'RUNNING')",
-                    order: "{t}.status DESC",
-                },
+                relation("sync_runs {t}", "{t}.integration_id = {p}.integration_id AND {t}.endpoint = {p}.endpoint AND {t}.status IN ('QUEUED', 'RUNNING')").ordered("{t}.status DESC"),
             )),
         ),
         field(
@@ -147,11 +143,7 @@ pub(super) static ENDPOINT_SYNC_STATUS: Shape = Shape {
             "The run that ended last.",
             Kind::One(to_shape(
                 &SYNC_RUN,
-                Relation {
-                    from: "sync_runs {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.endpoint = {p}.endpoint AND {t}.status IN ('SUCCEEDED', 'FAILED', 'CANCELLED')",
-                    order: "{t}.id DESC",
-                },
+                relation("sync_runs {t}", "{t}.integration_id = {p}.integration_id AND {t}.endpoint = {p}.endpoint AND {t}.status IN ('SUCCEEDED', 'FAILED', 'CANCELLED')").ordered("{t}.id DESC"),
             )),
         ),
     ],
@@ -326,11 +318,10 @@ pub(super) static SYNC_RUN: Shape = Shape {
             "Those rows.",
             Kind::Connection(to_shape(
                 &HELD_BACK_REMOVAL,
-                Relation {
-                    from: "held_back_removals {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.run_id = {p}.id",
-                    order: "",
-                },
+                relation(
+                    "held_back_removals {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.run_id = {p}.id",
+                ),
             )),
         ),
         field(

@@ -8,8 +8,7 @@ use async_graphql::registry::{
     CacheControl, Deprecation, MetaEnumValue, MetaField, MetaInputValue, MetaType, Registry,
 };
 
-use super::connection::{DEFAULT_PAGE, LARGEST_PAGE};
-use super::{events, feed, listing, records, status, words};
+use super::{events, feed, inputs, listing, records, status, summary, words};
 use crate::models;
 use crate::models::object::{EnumType, Field, INTEGRATION_FIELD, Kind, Object, Shape, Target};
 
@@ -24,6 +23,7 @@ const SHAPES: &[&Shape] = &[
     &feed::SCHEMA_DRIFT,
     &feed::HELD_BACK_REMOVAL,
     &events::WEBHOOK_EVENT,
+    &summary::COURSE_PROGRESSION_GROUP,
     &INTEGRATION_FIELD,
 ];
 
@@ -79,7 +79,7 @@ pub(super) fn register(registry: &mut Registry) {
             registry,
             object.name,
             object.description,
-            fields(target).map(meta_field),
+            fields(target).map(|field| meta_field(target, field)),
         );
         registry.add_implements(object.name, NODE);
         registry.add_implements(object.name, MIRRORED_RECORD);
@@ -91,7 +91,7 @@ pub(super) fn register(registry: &mut Registry) {
             registry,
             shape.name,
             shape.description,
-            fields(target).map(meta_field),
+            fields(target).map(|field| meta_field(target, field)),
         );
         if shape.is_node {
             registry.add_implements(shape.name, NODE);
@@ -104,6 +104,17 @@ pub(super) fn register(registry: &mut Registry) {
         add_enum(registry, values);
     }
     add_mirrored_model(registry);
+    let keys: Vec<(&str, &str)> = summary::GROUP_KEYS
+        .iter()
+        .map(|(name, description, _)| (*name, *description))
+        .collect();
+    add_words(
+        registry,
+        "CourseProgressionGroupKey",
+        "What a summary groups by.",
+        &keys,
+    );
+    inputs::register(registry, SHAPES);
     add_plain_types(registry);
     add_interfaces(registry);
 }
@@ -123,7 +134,8 @@ fn add_mirrored_model(registry: &mut Registry) {
 
 /// `Node` and `MirroredRecord`, with the types that implement them.
 pub(super) fn add_interfaces(registry: &mut Registry) {
-    let id = field(Target::Mirrored(models::OBJECTS[0]), "id").map(meta_field);
+    let record = Target::Mirrored(models::OBJECTS[0]);
+    let id = field(record, "id").map(|id| meta_field(record, id));
     let shapes = SHAPES
         .iter()
         .filter(|shape| shape.is_node)
@@ -140,7 +152,9 @@ pub(super) fn add_interfaces(registry: &mut Registry) {
         registry,
         MIRRORED_RECORD,
         "What every record of Kombo has in the mirror.",
-        records::RECORD_FIELDS.iter().map(meta_field),
+        records::RECORD_FIELDS
+            .iter()
+            .map(|field| meta_field(record, field)),
         records(),
     );
 }
@@ -193,7 +207,11 @@ fn add_connection(registry: &mut Registry, node: &str, has_freshness: bool) {
         &edge,
         "A record and its place in the list.",
         [
-            simple("cursor", "String!", "The place, opaque; good for `after`."),
+            simple(
+                "cursor",
+                "String!",
+                "The place, opaque; good for `after` and `before`.",
+            ),
             simple("node", &format!("{node}!"), "The record."),
         ],
     );
@@ -299,7 +317,12 @@ fn add_enum(registry: &mut Registry, values: &EnumType) {
     add_words(registry, values.name, values.description, &words);
 }
 
-fn add_words(registry: &mut Registry, name: &str, description: &str, words: &[(&str, &str)]) {
+pub(super) fn add_words(
+    registry: &mut Registry,
+    name: &str,
+    description: &str,
+    words: &[(&str, &str)],
+) {
     let enum_values: IndexMap<String, MetaEnumValue> = words
         .iter()
         .map(|(word, description)| {
@@ -338,11 +361,11 @@ fn by_name(fields: impl IntoIterator<Item = MetaField>) -> IndexMap<String, Meta
         .collect()
 }
 
-fn meta_field(described: &Field) -> MetaField {
+fn meta_field(of: Target, described: &Field) -> MetaField {
     let mut field = simple(described.name, described.ty, described.description);
     if let Kind::Connection(link) = &described.kind {
-        let is_mirrored = matches!(link.target, Target::Mirrored(_));
-        for argument in connection_arguments(is_mirrored) {
+        let is_top = name(of) == records::INTEGRATION.name;
+        for argument in inputs::connection_arguments(link.target, is_top) {
             field.args.insert(argument.name.clone(), argument);
         }
     }
@@ -391,33 +414,4 @@ pub(super) fn argument(
         is_secret: false,
         directive_invocations: Vec::new(),
     }
-}
-
-/// The arguments of every connection.
-pub(super) fn connection_arguments(is_mirrored: bool) -> Vec<MetaInputValue> {
-    let mut arguments = vec![
-        argument(
-            "first",
-            "Int",
-            None,
-            &format!(
-                "Records of the page, from 0 to {LARGEST_PAGE}; {DEFAULT_PAGE} when it is not given."
-            ),
-        ),
-        argument(
-            "after",
-            "String",
-            None,
-            "Cursor of the record before the page.",
-        ),
-    ];
-    if is_mirrored {
-        arguments.push(argument(
-            "includeDeleted",
-            "Boolean",
-            Some("false"),
-            "Also records that are deleted, by Kombo's word or by their absence.",
-        ));
-    }
-    arguments
 }

@@ -3,6 +3,7 @@
 use async_graphql::Enum;
 
 use super::events::WEBHOOK_OUTCOME;
+use crate::models::filters::Renamed;
 use crate::models::object::EnumType;
 use crate::models::{self, Mode};
 
@@ -58,6 +59,21 @@ impl KomboEndpoint {
         }
     }
 }
+
+/// `KomboEndpoint` as stored.
+pub(super) static KOMBO_ENDPOINT: Renamed = Renamed {
+    name: "KomboEndpoint",
+    stored: |word| {
+        let endpoint = models::ALL.iter().find(|one| one.graphql_name == word)?;
+        Some(endpoint.name.to_owned())
+    },
+};
+
+/// `SyncMode` as stored.
+pub(super) static SYNC_MODE: Renamed = Renamed {
+    name: "SyncMode",
+    stored: |word| Some(word.to_owned()),
+};
 
 /// Enums of the sync, as stored.
 pub(super) const ENUMS: &[&EnumType] = &[

@@ -3,8 +3,12 @@
 //! The nested user and revision are partial. They fill a stub where the mirror knows nothing and never
 //! overwrite a row that their own endpoint wrote (rule 9).
 
+use super::filters::{
+    BY_CHANGED_AT, BY_KOMBO_ID, CHANGED_AT, INTEGRATION_KOMBO_ID, KOMBO_ID, REMOTE_ID, by_time,
+    id_filter, time_filter, word_filter,
+};
 use super::object::{
-    EnumType, Field, Kind, Object, REMOTE_DATA, Relation, enumeration, text_field, time_field,
+    EnumType, Field, Kind, Object, REMOTE_DATA, enumeration, relation, text_field, time_field,
     to_one,
 };
 use super::page::PageRows;
@@ -152,11 +156,10 @@ pub static COURSE_PROGRESSION: Object = Object {
             description: "Who; null when the mirror does not know the user.",
             kind: Kind::One(to_one(
                 &users::USER,
-                Relation {
-                    from: "users {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.id = {p}.user_id",
-                    order: "",
-                },
+                relation(
+                    "users {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.id = {p}.user_id",
+                ),
             )),
         },
         Field {
@@ -165,12 +168,48 @@ pub static COURSE_PROGRESSION: Object = Object {
             description: "In what; null when the mirror does not know the revision.",
             kind: Kind::One(to_one(
                 &courses::COURSE_REVISION,
-                Relation {
-                    from: "course_revisions {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.id = {p}.course_revision_id",
-                    order: "",
-                },
+                relation(
+                    "course_revisions {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.id = {p}.course_revision_id",
+                ),
             )),
         },
+    ],
+    filters: &[
+        INTEGRATION_KOMBO_ID,
+        KOMBO_ID,
+        REMOTE_ID,
+        id_filter("userKomboId", "user_id", "Kombo's id of the user."),
+        id_filter("courseKomboId", "course_id", "Kombo's id of the course.").of_any(
+            "course_revisions {v}",
+            "{v}.integration_id = {t}.integration_id AND {v}.id = {t}.course_revision_id",
+        ),
+        id_filter(
+            "courseRevisionKomboId",
+            "course_revision_id",
+            "Kombo's id of the course revision.",
+        ),
+        word_filter("status", &COURSE_PROGRESSION_STATUS, "How far the user is."),
+        time_filter("enrolledAt", "enrolled_at", "When the user was enrolled."),
+        time_filter(
+            "completedAt",
+            "completed_at",
+            "When the user completed the revision.",
+        ),
+        CHANGED_AT,
+    ],
+    orders: &[
+        BY_KOMBO_ID,
+        BY_CHANGED_AT,
+        by_time(
+            "ENROLLED_AT",
+            "enrolled_at",
+            "When the user was enrolled; null is the smallest.",
+        ),
+        by_time(
+            "COMPLETED_AT",
+            "completed_at",
+            "When the user completed the revision; null is the smallest.",
+        ),
     ],
 };

@@ -4,9 +4,13 @@
 //! a skill assignment is nothing but its presence in a revision's list: a revision or assignment that a
 //! freshly read course does not list is gone.
 
+use super::filters::{
+    BY_CHANGED_AT, BY_KOMBO_ID, CHANGED_AT, INTEGRATION_KOMBO_ID, KOMBO_ID, REMOTE_ID, by_text,
+    id_filter, text_filter, word_filter,
+};
 use super::object::{
     CUSTOM_FIELDS, EnumType, Field, INTEGRATION_FIELDS, Kind, Object, REMOTE_CREATED_AT,
-    REMOTE_DATA, Relation, connection, enumeration, text_field, to_one,
+    REMOTE_DATA, connection, enumeration, relation, text_field, to_one,
 };
 use super::page::PageRows;
 use super::record::{Record, Row, Unreadable};
@@ -38,6 +42,7 @@ pub mod schema {
             observed_at -> Timestamptz,
             mirrored_at -> Timestamptz,
             incomplete -> Bool,
+            title -> Nullable<Text>,
         }
     }
 
@@ -271,23 +276,17 @@ pub static COURSE: Object = Object {
             description: "Who offers the course.",
             kind: Kind::One(to_one(
                 &COURSE_PROVIDER,
-                Relation {
-                    from: "course_providers {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.id = {p}.provider_id",
-                    order: "",
-                },
+                relation(
+                    "course_providers {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.id = {p}.provider_id",
+                ),
             )),
         },
         Field {
             name: "title",
             ty: "String",
             description: "Title of the current revision.",
-            kind: Kind::Sql(
-                "(SELECT r.title FROM course_revisions r WHERE r.integration_id = {t}.integration_id \
-                 AND r.course_id = {t}.id AND r.remote_deleted_at IS NULL AND r.missing_since IS NULL \
-                 ORDER BY (r.status IS NOT DISTINCT FROM 'ACTIVE') DESC, r.remote_created_at DESC NULLS LAST, \
-                 r.changed_at DESC NULLS LAST, r.id DESC LIMIT 1)",
-            ),
+            kind: Kind::Column("title"),
         },
         Field {
             name: "currentRevision",
@@ -295,12 +294,12 @@ pub static COURSE: Object = Object {
             description: "The newest live, active revision; without one, the newest live one.",
             kind: Kind::One(to_one(
                 &COURSE_REVISION,
-                Relation {
-                    from: "course_revisions {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.course_id = {p}.id \
+                relation(
+                    "course_revisions {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.course_id = {p}.id \
                          AND {t}.remote_deleted_at IS NULL AND {t}.missing_since IS NULL",
-                    order: CURRENT_REVISION_ORDER,
-                },
+                )
+                .ordered(CURRENT_REVISION_ORDER),
             )),
         },
         Field {
@@ -309,11 +308,10 @@ pub static COURSE: Object = Object {
             description: "All revisions of the course.",
             kind: Kind::Connection(connection(
                 &COURSE_REVISION,
-                Relation {
-                    from: "course_revisions {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.course_id = {p}.id",
-                    order: "",
-                },
+                relation(
+                    "course_revisions {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.course_id = {p}.id",
+                ),
             )),
         },
         Field {
@@ -322,14 +320,46 @@ pub static COURSE: Object = Object {
             description: "Who is how far in any revision of the course.",
             kind: Kind::Connection(connection(
                 &course_progressions::COURSE_PROGRESSION,
-                Relation {
-                    from: "course_revisions r JOIN course_progressions {t} \
-                           ON {t}.integration_id = r.integration_id AND {t}.course_revision_id = r.id",
-                    on: "r.integration_id = {p}.integration_id AND r.course_id = {p}.id",
-                    order: "",
-                },
+                relation(
+                    "course_progressions {t}",
+                    "{t}.integration_id = {m}.integration_id AND {t}.course_revision_id = {m}.id",
+                )
+                .through(
+                    "course_revisions {m}",
+                    "{m}.integration_id = {p}.integration_id AND {m}.course_id = {p}.id",
+                ),
             )),
         },
+    ],
+    filters: &[
+        INTEGRATION_KOMBO_ID,
+        KOMBO_ID,
+        REMOTE_ID,
+        text_filter(
+            "originId",
+            "origin_id",
+            "Your own id, set for courses that were created through Kombo.",
+        ),
+        id_filter(
+            "providerKomboId",
+            "provider_id",
+            "Kombo's id of the provider.",
+        ),
+        text_filter("title", "title", "Title of any live revision.").of_any(
+            "course_revisions {v}",
+            "{v}.integration_id = {t}.integration_id AND {v}.course_id = {t}.id \
+             AND {v}.remote_deleted_at IS NULL AND {v}.missing_since IS NULL",
+        ),
+        CHANGED_AT,
+    ],
+    orders: &[
+        BY_KOMBO_ID,
+        BY_CHANGED_AT,
+        by_text(
+            "TITLE",
+            "title",
+            "Title of the current revision, by code point; null is like an empty one.",
+        ),
     ],
 };
 
@@ -370,11 +400,10 @@ pub static COURSE_REVISION: Object = Object {
             description: "The course; null for a revision that stands alone.",
             kind: Kind::One(to_one(
                 &COURSE,
-                Relation {
-                    from: "courses {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.id = {p}.course_id",
-                    order: "",
-                },
+                relation(
+                    "courses {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.id = {p}.course_id",
+                ),
             )),
         },
         Field {
@@ -383,13 +412,13 @@ pub static COURSE_REVISION: Object = Object {
             description: "Skills that the revision teaches, by id.",
             kind: Kind::List(to_one(
                 &skills::SKILL,
-                Relation {
-                    from: "course_revision_skills l JOIN skills {t} \
+                relation(
+                    "course_revision_skills l JOIN skills {t} \
                            ON {t}.integration_id = l.integration_id AND {t}.id = l.skill_id",
-                    on: "l.integration_id = {p}.integration_id AND l.course_revision_id = {p}.id \
+                    "l.integration_id = {p}.integration_id AND l.course_revision_id = {p}.id \
                          AND {t}.remote_deleted_at IS NULL AND {t}.missing_since IS NULL",
-                    order: "{t}.id",
-                },
+                )
+                .ordered("{t}.id"),
             )),
         },
         Field {
@@ -398,13 +427,43 @@ pub static COURSE_REVISION: Object = Object {
             description: "Who is how far in the revision.",
             kind: Kind::Connection(connection(
                 &course_progressions::COURSE_PROGRESSION,
-                Relation {
-                    from: "course_progressions {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.course_revision_id = {p}.id",
-                    order: "",
-                },
+                relation(
+                    "course_progressions {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.course_revision_id = {p}.id",
+                ),
             )),
         },
+    ],
+    filters: &[
+        INTEGRATION_KOMBO_ID,
+        KOMBO_ID,
+        REMOTE_ID,
+        id_filter("courseKomboId", "course_id", "Kombo's id of the course."),
+        text_filter("title", "title", "Title."),
+        word_filter(
+            "status",
+            &COURSE_REVISION_STATUS,
+            "Whether the revision can be taken.",
+        ),
+        id_filter(
+            "skillKomboId",
+            "skill_id",
+            "Kombo's id of any skill that the revision teaches.",
+        )
+        .of_any(
+            "course_revision_skills {v}",
+            "{v}.integration_id = {t}.integration_id AND {v}.course_revision_id = {t}.id",
+        ),
+        CHANGED_AT,
+    ],
+    orders: &[
+        BY_KOMBO_ID,
+        BY_CHANGED_AT,
+        by_text(
+            "TITLE",
+            "title",
+            "Title, by code point; null is like an empty one.",
+        ),
     ],
 };
 
@@ -424,12 +483,25 @@ pub static COURSE_PROVIDER: Object = Object {
             description: "Courses of the provider.",
             kind: Kind::Connection(connection(
                 &COURSE,
-                Relation {
-                    from: "courses {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.provider_id = {p}.id",
-                    order: "",
-                },
+                relation(
+                    "courses {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.provider_id = {p}.id",
+                ),
             )),
         },
+    ],
+    filters: &[
+        INTEGRATION_KOMBO_ID,
+        KOMBO_ID,
+        REMOTE_ID,
+        text_filter("name", "name", "Name of the provider."),
+    ],
+    orders: &[
+        BY_KOMBO_ID,
+        by_text(
+            "NAME",
+            "name",
+            "Name, by code point; null is like an empty one.",
+        ),
     ],
 };

@@ -11,6 +11,7 @@ pub mod course_progressions;
 pub mod courses;
 pub mod effect;
 pub mod erasure;
+pub mod filters;
 pub mod lists;
 pub mod object;
 pub mod page;

@@ -4,6 +4,7 @@
 //! (`graphql/`) makes schema and SQL from both. SQL fragments name the row's own table `{t}`, the parent's
 //! `{p}` and the present moment `{now}`.
 
+use super::filters::{Filter, Order};
 use super::table::Table;
 
 /// A GraphQL object type of mirrored records.
@@ -22,6 +23,10 @@ pub struct Object {
     pub endpoints: &'static [&'static str],
     /// Fields beyond those that every mirrored record has.
     pub fields: &'static [Field],
+    /// What its lists can be filtered by.
+    pub filters: &'static [Filter],
+    /// What its lists can be ordered by; the first is the default.
+    pub orders: &'static [Order],
 }
 
 /// One field.
@@ -89,13 +94,54 @@ pub enum Target {
 }
 
 /// How two tables meet, in SQL.
+#[derive(Clone, Copy)]
 pub struct Relation {
+    /// The table between them, if there is one.
+    pub through: Option<Through>,
     /// The FROM item, with the alias `{t}`.
     pub from: &'static str,
-    /// The condition between `{t}` and `{p}`; always names `integration_id`.
+    /// The condition between `{t}` and `{p}`, or `{m}` where there is a table between; always names
+    /// `integration_id`.
     pub on: &'static str,
     /// ORDER BY for One and List; connections have their own.
     pub order: &'static str,
+}
+
+/// A way over which tables meet on `on`.
+#[must_use]
+pub const fn relation(from: &'static str, on: &'static str) -> Relation {
+    Relation {
+        through: None,
+        from,
+        on,
+        order: "",
+    }
+}
+
+impl Relation {
+    /// In this order.
+    #[must_use]
+    pub const fn ordered(self, order: &'static str) -> Self {
+        Self { order, ..self }
+    }
+
+    /// By way of a third table.
+    #[must_use]
+    pub const fn through(self, from: &'static str, on: &'static str) -> Self {
+        Self {
+            through: Some(Through { from, on }),
+            ..self
+        }
+    }
+}
+
+/// A table between two others. A page takes the first rows of each of its rows by index and merges these few.
+#[derive(Clone, Copy)]
+pub struct Through {
+    /// The FROM item, with the alias `{m}`.
+    pub from: &'static str,
+    /// The condition between `{m}` and `{p}`; always names `integration_id`.
+    pub on: &'static str,
 }
 
 /// A GraphQL object type that is no mirrored record.
@@ -214,13 +260,8 @@ pub const INTEGRATION_FIELDS: Field = Field {
     description: "Fields of the connected system, in Kombo's order.",
     kind: Kind::List(Link {
         target: Target::Plain(&INTEGRATION_FIELD),
-        relation: Relation {
-            from: "jsonb_array_elements(CASE jsonb_typeof({p}.integration_fields) WHEN 'array' \
-                   THEN {p}.integration_fields ELSE '[]' END) WITH ORDINALITY AS {t}(entry, position)",
-            // what is no object cannot be shown as one; it stays in the column
-            on: "jsonb_typeof({t}.entry) = 'object'",
-            order: "{t}.position",
-        },
+        relation: relation("jsonb_array_elements(CASE jsonb_typeof({p}.integration_fields) WHEN 'array' \
+                   THEN {p}.integration_fields ELSE '[]' END) WITH ORDINALITY AS {t}(entry, position)", "jsonb_typeof({t}.entry) = 'object'").ordered("{t}.position"),
     }),
 };
 

@@ -1,8 +1,11 @@
 //! `GET /lms/skills`: what courses teach.
 
+use super::filters::{
+    BY_KOMBO_ID, INTEGRATION_KOMBO_ID, KOMBO_ID, REMOTE_ID, by_text, text_filter,
+};
 use super::object::{
     CUSTOM_FIELDS, Field, INTEGRATION_FIELDS, Kind, Object, REMOTE_CREATED_AT, REMOTE_DATA,
-    Relation, connection, text_field,
+    connection, relation, text_field,
 };
 use super::page::PageRows;
 use super::record::{Record, Unreadable};
@@ -93,13 +96,29 @@ pub static SKILL: Object = Object {
             description: "Revisions that teach the skill.",
             kind: Kind::Connection(connection(
                 &courses::COURSE_REVISION,
-                Relation {
-                    from: "course_revision_skills l JOIN course_revisions {t} \
-                           ON {t}.integration_id = l.integration_id AND {t}.id = l.course_revision_id",
-                    on: "l.integration_id = {p}.integration_id AND l.skill_id = {p}.id",
-                    order: "",
-                },
+                relation(
+                    "course_revisions {t}",
+                    "{t}.integration_id = {m}.integration_id AND {t}.id = {m}.course_revision_id",
+                )
+                .through(
+                    "course_revision_skills {m}",
+                    "{m}.integration_id = {p}.integration_id AND {m}.skill_id = {p}.id",
+                ),
             )),
         },
+    ],
+    filters: &[
+        INTEGRATION_KOMBO_ID,
+        KOMBO_ID,
+        REMOTE_ID,
+        text_filter("name", "name", "Name of the skill."),
+    ],
+    orders: &[
+        BY_KOMBO_ID,
+        by_text(
+            "NAME",
+            "name",
+            "Name, by code point; null is like an empty one.",
+        ),
     ],
 };

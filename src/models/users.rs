@@ -1,8 +1,12 @@
 //! `GET /lms/users`: the people who learn.
 
+use super::filters::{
+    BY_CHANGED_AT, BY_KOMBO_ID, CHANGED_AT, Compared, INTEGRATION_KOMBO_ID, KOMBO_ID, Order,
+    REMOTE_ID, by_text, caseless_filter, text_filter, time_filter, word_filter,
+};
 use super::object::{
     CUSTOM_FIELDS, EnumType, Field, INTEGRATION_FIELDS, Kind, Object, REMOTE_CREATED_AT,
-    REMOTE_DATA, Relation, connection, enumeration, text_field,
+    REMOTE_DATA, connection, enumeration, relation, text_field,
 };
 use super::page::PageRows;
 use super::record::{Record, Unreadable};
@@ -120,12 +124,44 @@ pub static USER: Object = Object {
             description: "What the user is enrolled in.",
             kind: Kind::Connection(connection(
                 &course_progressions::COURSE_PROGRESSION,
-                Relation {
-                    from: "course_progressions {t}",
-                    on: "{t}.integration_id = {p}.integration_id AND {t}.user_id = {p}.id",
-                    order: "",
-                },
+                relation(
+                    "course_progressions {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.user_id = {p}.id",
+                ),
             )),
+        },
+    ],
+    filters: &[
+        INTEGRATION_KOMBO_ID,
+        KOMBO_ID,
+        REMOTE_ID,
+        caseless_filter(
+            "workEmail",
+            "work_email",
+            "Work e-mail address; upper and lower case are the same in every comparison.",
+        ),
+        text_filter("firstName", "first_name", "First name."),
+        text_filter("lastName", "last_name", "Last name."),
+        word_filter("status", &USER_STATUS, "Whether the user is active."),
+        CHANGED_AT,
+        time_filter(
+            "remoteCreatedAt",
+            "remote_created_at",
+            "When the user was created in the learning system.",
+        ),
+    ],
+    orders: &[
+        BY_KOMBO_ID,
+        BY_CHANGED_AT,
+        by_text(
+            "LAST_NAME",
+            "last_name",
+            "Last name, by code point; null is like an empty one.",
+        ),
+        Order {
+            name: "WORK_EMAIL",
+            description: "Work e-mail address in lower case, by code point; null is like an empty one.",
+            by: Some(Compared::TextIgnoringCase("work_email")),
         },
     ],
 };

@@ -105,7 +105,12 @@ async fn without_a_known_token_nobody_gets_in() {
         let request = post(&[JSON, ("authorization", authorization)], QUERY);
         let answer = send(routes.clone(), request).await;
         assert_eq!(answer.status, 401, "{authorization:?}");
-        assert_eq!(answer.header("www-authenticate"), "Bearer");
+        // RFC 6750, section 3.1: who gave no token is told nothing of one
+        let expected = match authorization {
+            "Bearer wrong" => "Bearer error=\"invalid_token\"",
+            _ => "Bearer",
+        };
+        assert_eq!(answer.header("www-authenticate"), expected);
         assert_eq!(answer.code(), "UNAUTHENTICATED");
         assert_eq!(answer.json().get("data"), None);
     }
