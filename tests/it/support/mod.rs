@@ -8,6 +8,7 @@ pub(crate) mod database;
 pub(crate) mod look;
 pub(crate) mod statements;
 pub(crate) mod truth;
+pub(crate) mod walk;
 pub(crate) mod world;
 
 pub(crate) use app::TestApp;

@@ -5,9 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Composite fields in a row, the root field included.
-const DEEPEST: usize = 4;
-
 const INTROSPECTION: &str = "{ __schema { types { name kind possibleTypes { name } enumValues { name } \
      inputFields { name type { ...T } } \
      fields { name type { ...T } args { name type { ...T } } } } } } \
@@ -25,7 +22,7 @@ pub(crate) struct Words {
 }
 
 /// How many of the ids stand in filters: each stands beside every operator of every field.
-const IDS_IN_FILTERS: usize = 3;
+const IDS_IN_FILTERS: usize = 2;
 
 /// A schema, as it describes itself.
 pub(crate) struct Graph {
@@ -58,6 +55,13 @@ fn needs_arguments(field: &Value) -> bool {
     arguments.any(|argument| argument["type"]["kind"] == "NON_NULL")
 }
 
+fn needs_an_id(field: &Value) -> bool {
+    list(&field["args"]).iter().any(|argument| {
+        let ty = &argument["type"];
+        ty["kind"] == "NON_NULL" && named(ty)["name"] == "ID"
+    })
+}
+
 impl Graph {
     /// The question whose answer [`Graph::read`] takes.
     pub(crate) const QUESTION: &str = INTROSPECTION;
@@ -82,7 +86,10 @@ impl Graph {
             "NON_NULL" => self.values(name, &ty["ofType"], words, depth),
             "LIST" => {
                 let each = self.values(name, &ty["ofType"], words, depth);
-                let mut lists: Vec<String> = each.iter().map(|one| format!("[{one}]")).collect();
+                let mut lists: Vec<String> = Vec::new();
+                if depth == 0 {
+                    lists.extend(each.iter().map(|one| format!("[{one}]")));
+                }
                 lists.push(format!("[{}]", each.join(", ")));
                 lists
             }
@@ -93,7 +100,7 @@ impl Graph {
             "INPUT_OBJECT" => self.objects(text(&ty["name"]), words, depth),
             _ => match (text(&ty["name"]), name) {
                 ("String", "after" | "before") => quoted(&words.cursors),
-                ("String", _) => quoted(&words.texts),
+                ("String", _) => quoted(&words.texts[..1]),
                 ("ID", _) if depth > 0 => quoted(&words.ids[..IDS_IN_FILTERS]),
                 ("ID", _) => quoted(&words.ids),
                 ("Int", "first" | "last") => vec!["50".to_owned()],
@@ -215,7 +222,7 @@ impl Graph {
     }
 
     /// What one gets to from a type, beyond the pages of its own list.
-    fn beyond(&self, ty: &str) -> Vec<(&Value, &str)> {
+    pub(crate) fn beyond(&self, ty: &str) -> Vec<(&Value, &str)> {
         let record = ty.strip_suffix("Connection").unwrap_or(ty);
         self.fields(record)
             .iter()
@@ -224,29 +231,20 @@ impl Graph {
             .collect()
     }
 
-    /// Every way of up to [`DEEPEST`] fields; the last step of each is taken in all directions at once.
-    pub(crate) fn ways(&self, root: &str, words: &Words) -> Vec<String> {
+    /// Every way of up to `deepest` fields from a root field that needs no id; the last step of each is taken in all
+    /// directions at once.
+    pub(crate) fn ways(&self, root: &str, deepest: usize, words: &Words) -> Vec<String> {
         let mut ways = Vec::new();
         for (field, target) in self.beyond(root) {
-            for asked in self.calls_to_records(field, words) {
-                for below in self.below(target, DEEPEST - 1, words) {
-                    ways.push(format!("{{ {asked} {} }}", self.selection(target, &below)));
-                }
+            if needs_an_id(field) {
+                continue;
+            }
+            let asked = call(text(&field["name"]), &self.plain_arguments(field, words));
+            for below in self.below(target, deepest - 1, words) {
+                ways.push(format!("{{ {asked} {} }}", self.selection(target, &below)));
             }
         }
         ways
-    }
-
-    /// A root field that finds one thing by its id is asked for each id.
-    fn calls_to_records(&self, field: &Value, words: &Words) -> Vec<String> {
-        if needs_arguments(field) {
-            self.with_each_argument(field, words)
-        } else {
-            vec![call(
-                text(&field["name"]),
-                &self.plain_arguments(field, words),
-            )]
-        }
     }
 
     /// What may stand beside the leaves of a type, `depth` fields deep.
@@ -255,10 +253,7 @@ impl Graph {
             return vec![String::new()];
         }
         let step = |field: &Value, target: &str, below: &str| {
-            let asked = call(
-                text(&field["name"]),
-                &self.plain_arguments(field, words),
-            );
+            let asked = call(text(&field["name"]), &self.plain_arguments(field, words));
             format!("{asked} {}", self.selection(target, below))
         };
         let beyond = self.beyond(ty);
@@ -283,13 +278,15 @@ impl Graph {
         let mut questions = Vec::new();
         let mut seen = BTreeSet::new();
         for (field, target) in self.beyond(root) {
+            // from what is no list one looks around
+            let around = match !target.ends_with("Connection") {
+                true => self.below(target, 1, words).concat(),
+                false => String::new(),
+            };
             for asked in self.with_each_argument(field, words) {
-                questions.push(format!("{{ {asked} {} }}", self.selection(target, "")));
+                questions.push(format!("{{ {asked} {} }}", self.selection(target, &around)));
             }
-            let outer = call(
-                text(&field["name"]),
-                &self.plain_arguments(field, words),
-            );
+            let outer = call(text(&field["name"]), &self.plain_arguments(field, words));
             for (inner, inner_target) in self.beyond(target) {
                 let kinds = list(&inner["args"]).iter();
                 let kinds: Vec<&str> = kinds.map(|a| text(&named(&a["type"])["name"])).collect();
@@ -310,7 +307,10 @@ impl Graph {
         let mut mutations = Vec::new();
         for (field, target) in self.beyond("Mutation") {
             for asked in self.with_each_argument(field, words) {
-                mutations.push(format!("mutation {{ {asked} {} }}", self.leaves(target, "")));
+                mutations.push(format!(
+                    "mutation {{ {asked} {} }}",
+                    self.leaves(target, "")
+                ));
             }
         }
         mutations
@@ -342,7 +342,9 @@ pub(crate) fn texts_under(answer: &Value, names: &[&str], found: &mut BTreeSet<S
                 }
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| texts_under(item, names, found)),
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| texts_under(item, names, found)),
         _ => {}
     }
 }
