@@ -10,9 +10,9 @@
 
 -- The title of a course is that of its current revision. Kept with the course, or no index could order courses by
 -- it; kept by the database, so that no writer can forget it, and wrong ones are put right by any write.
-ALTER TABLE courses ADD COLUMN title text;
+ALTER TABLE courses ADD COLUMN current_title text;
 
-CREATE FUNCTION current_title(of_integration text, of_course text) RETURNS text
+CREATE FUNCTION title_of_course(of_integration text, of_course text) RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT r.title FROM course_revisions r
     WHERE r.integration_id = of_integration AND r.course_id = of_course
@@ -24,7 +24,7 @@ $$;
 
 CREATE FUNCTION entitle_course() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.title := current_title(NEW.integration_id, NEW.id);
+    NEW.current_title := title_of_course(NEW.integration_id, NEW.id);
     RETURN NEW;
 END
 $$;
@@ -35,13 +35,13 @@ CREATE TRIGGER entitle_course BEFORE INSERT OR UPDATE ON courses
 -- that two writers take their locks in one order
 CREATE FUNCTION entitle_courses() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE courses c SET title = wrong.title
+    UPDATE courses c SET current_title = wrong.title
     FROM (
         SELECT o.integration_id, o.id, o.title FROM (
             SELECT DISTINCT w.integration_id, w.course_id FROM written w WHERE w.course_id IS NOT NULL
         ) k
         CROSS JOIN LATERAL (
-            SELECT t.integration_id, t.id, t.title AS old_title, current_title(t.integration_id, t.id) AS title
+            SELECT t.integration_id, t.id, t.current_title AS old_title, title_of_course(t.integration_id, t.id) AS title
             FROM courses t WHERE t.integration_id = k.integration_id AND t.id = k.course_id OFFSET 0
         ) o
         WHERE o.old_title IS DISTINCT FROM o.title
@@ -61,7 +61,21 @@ CREATE TRIGGER entitle_courses_left AFTER UPDATE ON course_revisions
 CREATE TRIGGER entitle_courses_deleted AFTER DELETE ON course_revisions
     REFERENCING OLD TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION entitle_courses();
 
-UPDATE courses SET title = NULL;
+UPDATE courses SET current_title = NULL;
+
+-- what lists show: counted without a look at the rows, and not kept waiting by tombstones
+CREATE INDEX users_live ON users (integration_id, id)
+    WHERE NOT incomplete AND missing_since IS NULL AND remote_deleted_at IS NULL;
+CREATE INDEX courses_live ON courses (integration_id, id)
+    WHERE NOT incomplete AND missing_since IS NULL AND remote_deleted_at IS NULL;
+CREATE INDEX course_revisions_live ON course_revisions (integration_id, id)
+    WHERE NOT incomplete AND missing_since IS NULL AND remote_deleted_at IS NULL;
+CREATE INDEX course_providers_live ON course_providers (integration_id, id)
+    WHERE NOT incomplete AND missing_since IS NULL;
+CREATE INDEX skills_live ON skills (integration_id, id)
+    WHERE NOT incomplete AND missing_since IS NULL AND remote_deleted_at IS NULL;
+CREATE INDEX course_progressions_live ON course_progressions (integration_id, id)
+    WHERE NOT incomplete AND missing_since IS NULL AND remote_deleted_at IS NULL;
 
 CREATE INDEX users_by_changed_at ON users (integration_id, (coalesce(changed_at, '-infinity')), id);
 CREATE INDEX users_by_remote_created_at ON users (integration_id, (coalesce(remote_created_at, '-infinity')), id);
@@ -72,7 +86,7 @@ CREATE INDEX users_by_remote_id ON users (integration_id, (left(coalesce(remote_
 CREATE INDEX users_by_status ON users (integration_id, status, id);
 
 CREATE INDEX courses_by_changed_at ON courses (integration_id, (coalesce(changed_at, '-infinity')), id);
-CREATE INDEX courses_by_title ON courses (integration_id, (left(coalesce(title, ''), 200) COLLATE "C"), id);
+CREATE INDEX courses_by_title ON courses (integration_id, (left(coalesce(current_title, ''), 200) COLLATE "C"), id);
 CREATE INDEX courses_by_remote_id ON courses (integration_id, (left(coalesce(remote_id, ''), 200) COLLATE "C"), id);
 CREATE INDEX courses_by_origin_id ON courses (integration_id, (left(coalesce(origin_id, ''), 200) COLLATE "C"), id);
 
@@ -97,18 +111,24 @@ CREATE INDEX course_progressions_by_status ON course_progressions (integration_i
 CREATE INDEX sync_runs_by_integration ON sync_runs (integration_id, id);
 CREATE INDEX record_changes_by_record ON record_changes (integration_id, id, sequence);
 
--- Substrings, where people search: names, titles, e-mail addresses. Both extensions come with Postgres and may be
--- created by whoever owns the database; where an installation lacks them, substrings are looked for among the
--- integration's rows.
+-- Substrings of the texts that lists can be filtered by. Both extensions come with Postgres and may be created by
+-- whoever owns the database; where an installation lacks them, substrings are looked for among the integration's
+-- rows.
 DO $$
 BEGIN
     CREATE EXTENSION IF NOT EXISTS pg_trgm;
     CREATE EXTENSION IF NOT EXISTS btree_gin;
-    CREATE INDEX users_by_substring ON users
-        USING gin (integration_id, first_name gin_trgm_ops, last_name gin_trgm_ops, work_email gin_trgm_ops);
-    CREATE INDEX course_revisions_by_substring ON course_revisions USING gin (integration_id, title gin_trgm_ops);
-    CREATE INDEX course_providers_by_substring ON course_providers USING gin (integration_id, name gin_trgm_ops);
-    CREATE INDEX skills_by_substring ON skills USING gin (integration_id, name gin_trgm_ops);
+    CREATE INDEX users_by_substring ON users USING gin (integration_id, first_name gin_trgm_ops,
+        last_name gin_trgm_ops, work_email gin_trgm_ops, remote_id gin_trgm_ops);
+    CREATE INDEX courses_by_substring ON courses
+        USING gin (integration_id, remote_id gin_trgm_ops, origin_id gin_trgm_ops);
+    CREATE INDEX course_revisions_by_substring ON course_revisions
+        USING gin (integration_id, title gin_trgm_ops, remote_id gin_trgm_ops);
+    CREATE INDEX course_providers_by_substring ON course_providers
+        USING gin (integration_id, name gin_trgm_ops, remote_id gin_trgm_ops);
+    CREATE INDEX skills_by_substring ON skills USING gin (integration_id, name gin_trgm_ops, remote_id gin_trgm_ops);
+    CREATE INDEX course_progressions_by_substring ON course_progressions
+        USING gin (integration_id, remote_id gin_trgm_ops);
 EXCEPTION WHEN undefined_file OR feature_not_supported OR insufficient_privilege THEN
     RAISE NOTICE 'pg_trgm or btree_gin is not available: substring filters are slower';
 END

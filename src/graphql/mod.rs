@@ -82,6 +82,7 @@ impl Schema {
         let Ok(mut response) = tokio::time::timeout(REQUEST_LIMIT, execution).await else {
             return errors::response(Code::Timeout, "the request took too long; ask for less");
         };
+        query::forget_mentions(&mut response.data);
         errors::add_codes(&mut response);
         errors::propagate(&mut response);
         if let Some(order) = order {

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use async_graphql::indexmap::IndexMap;
 use async_graphql::registry::{MetaTypeId, Registry};
 use async_graphql::resolver_utils::{ContainerType, resolve_container};
 use async_graphql::{
-    Context, ContextSelectionSet, Json, ObjectType, OutputType, Positioned, ServerResult, Value,
+    Context, ContextSelectionSet, Json, Name, ObjectType, OutputType, Positioned, ServerResult,
+    Value,
 };
 use chrono::{DateTime, Utc};
 
@@ -21,6 +23,25 @@ use super::words::{KomboEndpoint, SyncMode};
 use super::{nodes, read, summary, types};
 use crate::auth::{self, Viewer};
 use crate::models::object::{Object, Target};
+
+/// What a field answers where it was mentioned before; no field of GraphQL can have this name.
+const MENTIONED: &str = "$mentioned";
+
+/// Takes the marks of later mentions out of an answer. The library merges mentions in the order of their
+/// completion, so a mark may stand alone where the answer itself is null.
+pub(super) fn forget_mentions(data: &mut Value) {
+    let Value::Object(members) = data else {
+        return;
+    };
+    for value in members.values_mut() {
+        if let Value::Object(answer) = value
+            && answer.swap_remove(MENTIONED).is_some()
+            && answer.is_empty()
+        {
+            *value = Value::Null;
+        }
+    }
+}
 
 /// The type `Query`. It has no fields of its own in Rust: [`roots`] lists them.
 pub(super) struct QueryRoot;
@@ -69,6 +90,11 @@ impl ContainerType for QueryRoot {
             let Some(selected) = selected else {
                 return Ok(None);
             };
+            if !std::ptr::eq(selected.field, ctx.item) {
+                // a later mention: the first one asks for what all of them want
+                let mention = IndexMap::from_iter([(Name::new(MENTIONED), Value::Null)]);
+                return Ok(Some(Value::Object(mention)));
+            }
             let viewer = ctx
                 .data::<Viewer>()
                 .map_err(|error| error.into_server_error(ctx.item.pos))?;

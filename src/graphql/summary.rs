@@ -27,11 +27,7 @@ pub(super) const GROUP_KEYS: &[(&str, &str, &[&str])] = &[
         "By course revision.",
         &["integration_id", "course_revision_id"],
     ),
-    (
-        "INTEGRATION",
-        "By integration.",
-        &["integration_id", "by_integration"],
-    ),
+    ("INTEGRATION", "By integration.", &["by_integration"]),
     (
         "COMPLETED_MONTH",
         "By the month of completion, in UTC; null where it is not completed.",
@@ -135,9 +131,20 @@ pub(super) fn summary<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> Serve
     let shape = Target::Plain(&COURSE_PROGRESSION_GROUP);
     let group = plan.object(shape, &alias, &selected.below)?;
     let status = plan::known_word("r.status", COURSE_PROGRESSION_STATUS.values);
+    // what refers to nothing is one group, not one for each integration
+    let ids = COLUMNS.iter().filter(|(name, _)| {
+        name.ends_with("_id") && *name != "integration_id" && keys.contains(name)
+    });
+    let ids: Vec<&str> = ids.map(|(_, sql)| *sql).collect();
     let columns = COLUMNS.map(|(name, sql)| match (keys.contains(&name), name) {
         (false, _) => format!("NULL::text AS {name}"),
         (true, "status") => format!("{status} AS status"),
+        (true, "integration_id") => {
+            format!(
+                "CASE WHEN coalesce({}) IS NOT NULL THEN {sql} END AS {name}",
+                ids.join(", ")
+            )
+        }
         (true, _) => format!("{sql} AS {name}"),
     });
     // an id's course is known by its revision, which only this key has to look up

@@ -39,6 +39,14 @@ mod news;
 mod reads;
 // pages, cursors and their limits
 mod connections;
+/// What filters and orders mean.
+mod filters;
+/// An index behind every filter and order.
+mod indexes;
+/// What lists refuse, and what is no list.
+mod lists;
+/// Lists of what is no mirrored record.
+mod own_lists;
 // the migrated tables
 mod database;
 // the execution rules of GraphQL

@@ -60,6 +60,23 @@ async fn a_query_costs_one_statement_however_many_rows_it_shows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_is_mentioned_twice_is_read_once() {
+    let app = TestApp::loaded().await;
+    let log = app.note_statements().await;
+    let query = "query { users(first: 2) { nodes { firstName } } ...more users(first: 2) { totalCount } \
+                 user(komboId: \"nobody\") { id } user(komboId: \"nobody\") { komboId } } \
+                 fragment more on Query { users(first: 2) { nodes { lastName } } }";
+    let answer = app.query(query).await;
+    assert_eq!(log.take().len(), 2, "one for each name");
+    let users = &answer["users"];
+    assert_eq!(users["totalCount"], 60);
+    assert!(
+        users["nodes"][1]["firstName"].is_string() && users["nodes"][1]["lastName"].is_string()
+    );
+    assert_eq!(answer["user"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_asked_for_is_not_read() {
     let app = TestApp::loaded().await;
     let little = statement(&app, "{ users(first: 5) { nodes { firstName } } }").await;

@@ -90,23 +90,29 @@ impl TestApp {
     }
 }
 
-/// Bound values, written as Rust writes them, as SQL. A moment is any moment.
+/// Bound values, written as Rust writes them, as SQL.
 fn literals(binds: &str) -> Vec<String> {
-    let mut rest = binds.trim_matches(['[', ']']);
+    let whole = binds.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let mut rest = whole.expect("a list of binds");
     let mut found = Vec::new();
     while !rest.is_empty() {
-        let (literal, after) = match rest.strip_prefix('"') {
-            Some(text) => {
-                let (text, after) = text.split_once('"').expect("the text ends");
-                (format!("'{text}'::text"), after)
-            }
-            None => {
-                let end = rest.find(',').unwrap_or(rest.len());
-                ("clock_timestamp()".to_owned(), &rest[end..])
-            }
-        };
+        let (literal, after) = literal(rest);
         found.push(literal);
         rest = after.trim_start_matches(", ");
     }
     found
+}
+
+fn literal(rest: &str) -> (String, &str) {
+    if let Some(text) = rest.strip_prefix('"') {
+        let (text, after) = text.split_once('"').expect("the text ends");
+        return (format!("'{text}'::text"), after);
+    }
+    if let Some(list) = rest.strip_prefix('[') {
+        let (list, after) = list.split_once(']').expect("the list ends");
+        return (format!("ARRAY[{}]::text[]", list.replace('"', "'")), after);
+    }
+    let time = rest.strip_prefix("Some(").expect("a moment");
+    let (time, after) = time.split_once(')').expect("the moment ends");
+    (format!("'{time}'::timestamptz"), after)
 }

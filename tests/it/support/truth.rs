@@ -20,7 +20,8 @@ const TABLES: [&str; 7] = [
 ];
 
 /// Columns that are the mirror's own.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
+    "current_title",
     "integration_id",
     "unknown_fields",
     "missing_since",
