@@ -51,6 +51,8 @@ pub(super) struct Issuer {
 
 impl Issuer {
     pub(super) fn new(url: Url, clock: Clock) -> anyhow::Result<Self> {
+        // the second caller finds it installed
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .timeout(ANSWER_LIMIT)
             .user_agent(concat!("kombo-mirror/", env!("CARGO_PKG_VERSION")))

@@ -6,20 +6,27 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use diesel_async::SimpleAsyncConnection as _;
 use futures_util::{StreamExt as _, stream};
 use kombo_mirror::auth::{Authenticator, Viewer};
 use kombo_mirror::config::{AuthSettings, JwtSettings};
+use kombo_mirror::db::{self, Behind, Pool, ReadError, Reads, Statement};
 use kombo_mirror::graphql::{Schema, Walls};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::auth::{SECRET, signed};
 use crate::support::TestApp;
 use crate::support::app::Setup;
+use crate::support::database::TestDatabase;
 use crate::support::walk::{Graph, Words, texts_under};
+use crate::support::world::{output, program};
 
 /// The other integration.
 const OTHER: &str = "other:SECRET-B-integration";
@@ -46,7 +53,7 @@ const STRUCTURE: &[&str] = &[
     "outcome",
 ];
 
-async fn authenticator(app: &TestApp) -> Authenticator {
+fn authenticator(app: &TestApp) -> Authenticator {
     let settings = AuthSettings::Tokens {
         read: Vec::new(),
         admin: Vec::new(),
@@ -88,7 +95,7 @@ impl Tenants {
         engine.clock = Arc::new(move || now);
         let schema = Schema::new(Some(engine));
         let claims = |integrations: Value| json!({ "sub": "tenant", "scope": "admin", "exp": now.timestamp() + 600, "integrations": integrations });
-        let authenticator = authenticator(&app).await;
+        let authenticator = authenticator(&app);
         let viewer = async |integrations| {
             let token = signed(&claims(integrations));
             let header = format!("Bearer {token}");
@@ -464,7 +471,7 @@ async fn no_mutation_touches_another_integration_or_tells_of_it() {
     };
     assert!(words.ids.iter().any(|id| id == OTHER));
     let runs = |id: &String| decoded(id).is_some_and(|text| text.starts_with("SyncRun"));
-    assert!(words.ids.iter().any(|id| runs(id)));
+    assert!(words.ids.iter().any(runs));
     let mutations = tenants.graph.mutations(&words);
     assert!(mutations.len() > 50, "{mutations:#?}");
     let before = tenants.all_of_the_other().await;
@@ -490,4 +497,124 @@ async fn no_mutation_touches_another_integration_or_tells_of_it() {
     tenants.add_the_other().await;
     let answer = tenants.ask(&tenants.one, Walls::Both, all).await;
     assert!(answer.contains(&mine) && !answer.contains(MARK), "{answer}");
+}
+
+/// A database whose owner may make no roles.
+struct Modest {
+    url: String,
+    user: String,
+    _database: TestDatabase,
+}
+
+impl Modest {
+    async fn new() -> Self {
+        let database = TestDatabase::empty().await;
+        let url = database.url();
+        let name = name_of(&url);
+        let user = format!("owner_of_{name}");
+        let admin = db::pool(&url.as_str().into(), 1).expect("a pool");
+        run(&admin, &format!("CREATE ROLE {user} LOGIN; ALTER DATABASE {name} OWNER TO {user}; ALTER SCHEMA public OWNER TO {user}")).await;
+        Self {
+            url: url.replacen("postgres@", &format!("{user}@"), 1),
+            user,
+            _database: database,
+        }
+    }
+
+    fn pool(&self) -> Pool {
+        db::pool(&self.url.as_str().into(), 1).expect("a pool")
+    }
+
+    /// What an administrator of the database runs.
+    async fn administer(&self, sql: &str) {
+        let admin = db::pool(&self._database.url().into(), 1).expect("a pool");
+        run(&admin, sql).await;
+    }
+}
+
+/// The name of a database.
+fn name_of(url: &str) -> String {
+    let path = Url::parse(url).expect("a URL").path()[1..].to_owned();
+    percent_encoding::percent_decode_str(&path)
+        .decode_utf8()
+        .expect("a name")
+        .into_owned()
+}
+
+async fn run(pool: &Pool, sql: &str) {
+    let mut connection = pool.get().await.expect("a connection");
+    connection
+        .batch_execute(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+// who may make no roles may still migrate, and is told what an administrator must do before a JWT is believed
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_readers_role_no_jwt_is_served() {
+    // so that the role is in the cluster
+    let _other = TestDatabase::migrated().await;
+    let modest = Modest::new().await;
+    let pool = modest.pool();
+    assert!(db::migrate(&pool).await.expect("migrating works") > 0);
+    let refused = db::wall::check(&pool)
+        .await
+        .expect_err("the role is not there")
+        .to_string();
+    let remedy = format!("GRANT kombo_mirror_reader TO \"{}\"", modest.user);
+    assert!(refused.contains(&remedy), "{refused}");
+    let mut command = program(&["serve"]);
+    command
+        .env("DATABASE_URL", &modest.url)
+        .env("KOMBO_API_KEY", "ks")
+        .env("KOMBO_WEBHOOK_SECRET", "secret")
+        .env("LISTEN_ADDR", "127.0.0.1:0")
+        .env("JWT_SECRET", SECRET);
+    let ended = output(command).await;
+    assert_eq!(ended.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(said.contains(&remedy), "{said}");
+    modest.administer(&remedy).await;
+    // what is said: run it once and start again
+    db::migrate(&pool).await.expect("nothing is pending");
+    db::wall::check(&pool).await.expect("the wall stands");
+    modest
+        .administer(&format!("REVOKE kombo_mirror_reader FROM {}", modest.user))
+        .await;
+}
+
+// a mirror that looks empty would be worse than an error
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_user_from_whom_rows_are_hidden_is_refused_and_never_answered_with_less() {
+    let app = TestApp::loaded().await;
+    let url = app.database_url().expose_secret().to_owned();
+    let name = name_of(&url);
+    let user = format!("reader_of_{name}");
+    let admin = db::pool(&url.as_str().into(), 1).expect("a pool");
+    run(
+        &admin,
+        &format!("CREATE ROLE {user} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}"),
+    )
+    .await;
+    let theirs = url.replacen("postgres@", &format!("{user}@"), 1);
+    let reads = Reads::open(&theirs.as_str().into(), 1, Duration::from_secs(5)).expect("a door");
+    let refused = db::wall::check_owner(&reads.pool)
+        .await
+        .expect_err("rows are hidden")
+        .to_string();
+    assert!(
+        refused.contains(&format!("ALTER ROLE \"{user}\" BYPASSRLS")),
+        "{refused}"
+    );
+    let mut count = Statement::planned();
+    count.push("SELECT (SELECT count(*) FROM users)::text AS answer");
+    let answer = reads.answer(&count, Behind::NoWall).await;
+    assert!(matches!(answer, Err(ReadError::Failed(_))), "{answer:?}");
+    run(&admin, &format!("ALTER ROLE {user} BYPASSRLS")).await;
+    db::wall::check_owner(&reads.pool)
+        .await
+        .expect("nothing is hidden");
+    let answer = reads.answer(&count, Behind::NoWall).await;
+    assert_eq!(answer.expect("an answer").as_deref(), Some("60"));
+    run(&admin, &format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
 }
