@@ -12,6 +12,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
+use diesel::sql_types::{BigInt, Text, Timestamptz};
 use diesel_async::AsyncPgConnection;
 
 use crate::db::Statement;
@@ -35,6 +36,10 @@ mod schema {
 
 /// Orders the commits of all replicas ("kombofee"); its own number, apart from the migrations' lock.
 const ORDER_LOCK: i64 = 0x6b6f_6d62_6f66_6565;
+
+/// Where every process listens that shows the feed: the last sequence of a commit and the integration, with a space
+/// between. Told by the table itself, see the migration `tell_what_changes`.
+pub const CHANNEL: &str = "kombo_mirror_changes";
 
 /// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,4 +163,75 @@ pub async fn append(
     ));
     statement.execute(connection).await?;
     Ok(())
+}
+
+/// A change as the feed tells it, without what is read with it.
+#[derive(Debug, Clone, PartialEq, Eq, diesel::QueryableByName)]
+pub struct Told {
+    /// Place in the feed.
+    #[diesel(sql_type = BigInt)]
+    pub sequence: i64,
+    /// Whose record it is.
+    #[diesel(sql_type = Text)]
+    pub integration_id: String,
+    /// The record's table.
+    #[diesel(sql_type = Text)]
+    pub model: String,
+    /// Kombo's id.
+    #[diesel(sql_type = Text)]
+    pub id: String,
+    /// See [`ChangeKind`].
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    /// When, by the clock of the process that found it.
+    #[diesel(sql_type = Timestamptz)]
+    pub at: DateTime<Utc>,
+}
+
+/// The first `limit` changes behind `after`, up to `until`; of some integrations, or of all. Each gives its own
+/// first ones by the key.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn after(
+    connection: &mut AsyncPgConnection,
+    after: i64,
+    until: i64,
+    of: Option<Vec<String>>,
+    limit: usize,
+) -> QueryResult<Vec<Told>> {
+    use diesel_async::RunQueryDsl as _;
+    let mut statement = Statement::fixed();
+    let integrations = match of {
+        Some(ids) => format!("unnest({}::text[]) AS i(id)", statement.texts(ids)),
+        None => "integrations i".to_owned(),
+    };
+    let after = statement.bigint(after);
+    let until = statement.bigint(until);
+    statement.push(&format!(
+        "SELECT m.* FROM {integrations} CROSS JOIN LATERAL (SELECT c.sequence, c.integration_id, c.model, c.id, c.kind, c.at \
+         FROM record_changes c WHERE c.integration_id = i.id AND c.sequence > {after} AND c.sequence <= {until} \
+         ORDER BY c.sequence LIMIT {limit}) m ORDER BY m.sequence LIMIT {limit}"
+    ));
+    statement.get_results(connection).await
+}
+
+/// The last sequence of the feed; 0 where it is empty.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn end(connection: &mut AsyncPgConnection) -> QueryResult<i64> {
+    use diesel_async::RunQueryDsl as _;
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        last: i64,
+    }
+    let mut statement = Statement::fixed();
+    statement.push(
+        "SELECT coalesce(max(m.sequence), 0) AS last FROM integrations i CROSS JOIN LATERAL \
+         (SELECT c.sequence FROM record_changes c WHERE c.integration_id = i.id ORDER BY c.sequence DESC LIMIT 1) m",
+    );
+    let row: Row = statement.get_result(connection).await?;
+    Ok(row.last)
 }

@@ -15,7 +15,10 @@ use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::config::{AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings};
+use crate::config::{
+    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
+    SocketSettings, SyncSettings,
+};
 use crate::embedded::{self, Postgres};
 use crate::integrations;
 use crate::models::{self, Mode};
@@ -152,8 +155,10 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
             admin: vec![ADMIN_TOKEN.into()],
             jwt: None,
         },
+        graphql: GraphqlSettings::default(),
         sync: SyncSettings::default(),
         retention: RetentionSettings::default(),
+        sockets: SocketSettings::default(),
     }
 }
 

@@ -35,6 +35,7 @@
 //! | [`budget`] | Kombo's rate limit, shared by all processes with one API key | keep a request waiting for the database, hold the key |
 //! | [`models`] | one file per endpoint of Kombo: names, tables, how a record is read, what GraphQL shows | touch network, queue or clock |
 //! | [`changes`] | what really changed: the ordered feed | hold a value of a record |
+//! | [`live`] | progress and changes, told at once to all who follow them in this process | wait for a follower, poll |
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
 //! | [`metrics`] | the numbers for Prometheus, read from the tables | show content of a record |
 //! | [`verify`] | the mirror compared with Kombo, by asking again | write, show content of a record |
@@ -78,9 +79,11 @@
 //!
 //! # The walk of a query
 //!
-//! 1. `graphql_post` or `graphql_get` in [`http`] finds the viewer by [`auth::Authenticator`] and hands the request
-//!    to [`graphql::Schema::execute`].
-//! 2. async-graphql parses and validates; `query` finds the root field, its table and its arguments.
+//! 1. `graphql` in [`http`] asks [`auth::Authenticator`] for the viewer and hands the request to
+//!    [`graphql::Schema::admit`], which refuses what is not on the safelist or asks for too much, whatever way it
+//!    came: tokens are counted, then the parsed document is measured in one walk.
+//! 2. [`graphql::Schema::execute_admitted`] waits for a place in the viewer's line. async-graphql validates;
+//!    `query` finds the root field, its table and its arguments.
 //! 3. `plan` walks the selection once, beside the [`Object`](models::object::Object) descriptions of the
 //!    models, and writes one SQL statement: columns that were asked for and nothing else, nested lists as
 //!    subqueries by index, every value of the request bound, and the viewer's integrations in its condition.
@@ -107,6 +110,7 @@ pub mod http;
 pub mod inbox;
 pub mod integrations;
 pub mod kombo;
+pub mod live;
 pub mod metrics;
 pub mod models;
 pub mod queue;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use kombo_mirror::by_hand::{self, SyncOptions};
-use kombo_mirror::config::{LogFormat, RawSettings, Settings, log_format};
+use kombo_mirror::config::{GraphqlSettings, LogFormat, RawSettings, Settings, log_format};
 use kombo_mirror::demo::{self, DemoOptions};
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::simulator::command::{self, SimulateOptions};
@@ -77,6 +77,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(raw) => match Settings::check(&raw) {
             Ok(settings) => {
+                let problems = Schema::safelist_problems(&settings.graphql).await;
+                if !problems.is_empty() {
+                    return Ok(refuse(&problems));
+                }
                 let listener = serve::bind(settings.listen_addr).await?;
                 serve::run(settings, listener, serve::stop_on_signal()?).await?;
             }
@@ -101,7 +105,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(verify) => return Ok(compare(&verify).await),
         Command::Demo(options) => demo::run(options, serve::stop_on_signal()?).await?,
         Command::Simulate(options) => command::run(options, serve::stop_on_signal()?).await?,
-        Command::Schema => print!("{}", Schema::new(None).sdl()),
+        Command::Schema => print!("{}", Schema::new(None, &GraphqlSettings::default()).sdl()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
@@ -20,9 +20,10 @@ use crate::budget::SharedBudget;
 use crate::config::Settings;
 use crate::db::{Listener, Reads};
 use crate::graphql::Schema;
-use crate::http::{self, App};
+use crate::http::{self, App, Sockets};
 use crate::integrations::Details;
 use crate::kombo::Client;
+use crate::live::Live;
 use crate::queue::{self, Appetite};
 use crate::retention::Keeper;
 use crate::sync::Engine;
@@ -84,6 +85,7 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
         &settings.database_read_url,
         settings.database_pool_size,
         settings.graphql_statement_timeout,
+        settings.database_read_url.expose_secret() != settings.database_url.expose_secret(),
     )?;
     let applied = db::migrate(&pool).await?;
     tracing::info!(applied, "the database schema is up to date");
@@ -118,7 +120,9 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
     if settings.role.serves_api() {
         check_walls(&settings, &engine).await?;
     }
-    let routes = routes(&settings, &engine, authenticator.clone());
+    let live = Live::default();
+    let sockets = Sockets::new(settings.sockets.clone());
+    let routes = routes(&settings, &engine, authenticator.clone(), &live, &sockets);
     let address = listener.local_addr()?;
     tracing::info!(%address, role = ?settings.role, "listening");
     let mut parts = Parts::new();
@@ -127,13 +131,18 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
         axum::serve(listener, routes)
             .with_graceful_shutdown(until)
             .await
-            .context("serving HTTP")
+            .context("serving HTTP")?;
+        sockets.closed().await;
+        Ok(())
     }));
     if settings.role.serves_api() {
         parts.spawn(named(
             "keys of JWTs",
             keep_keys(authenticator, stop.clone()),
         ));
+        let url = settings.database_url.clone();
+        let kept = live.keep(url, engine.clock.clone(), stop.clone());
+        parts.spawn(named("live", kept));
     }
     if settings.role.works() {
         let keeper = Keeper::new(engine.pool.clone(), settings.retention, stop.clone());
@@ -156,13 +165,21 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
 
 type Parts = JoinSet<(&'static str, anyhow::Result<()>)>;
 
-fn routes(settings: &Settings, engine: &Engine, auth: Authenticator) -> axum::Router {
+fn routes(
+    settings: &Settings,
+    engine: &Engine,
+    auth: Authenticator,
+    live: &Live,
+    sockets: &Sockets,
+) -> axum::Router {
     if !settings.role.serves_api() {
         return http::worker_routes(engine.clone());
     }
     http::routes(App {
-        schema: Schema::new(Some(engine.clone())),
+        schema: Schema::new(Some(engine.clone()), &settings.graphql),
         engine: engine.clone(),
+        live: live.clone(),
+        sockets: sockets.clone(),
         auth,
         webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
         refused_webhooks: Arc::new(AtomicU64::new(0)),

@@ -134,6 +134,12 @@ impl Authenticator {
         })))
     }
 
+    /// Whether everybody is let in.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.0.is_off
+    }
+
     /// The viewer of a request, by its `Authorization` header.
     ///
     /// # Errors

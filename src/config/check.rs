@@ -150,7 +150,9 @@ impl Check {
         }
         let api_url = self.api_url(raw.kombo_api_url.as_deref().unwrap_or(KOMBO_EU));
         let sync = self.sync(raw);
+        let graphql = self.graphql(raw, &doors.auth);
         let retention = self.retention(raw);
+        let sockets = self.sockets(raw);
         let database_pool_size = self.count(
             "DATABASE_POOL_SIZE",
             raw.database_pool_size.as_ref(),
@@ -170,8 +172,10 @@ impl Check {
                 integration_ids: list(raw.kombo_integration_ids.as_deref().unwrap_or_default()),
                 listen_addr: doors.listen_addr,
                 auth: doors.auth,
+                graphql,
                 sync,
                 retention,
+                sockets,
             }),
             _ => Err(self.problems),
         }

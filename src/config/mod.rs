@@ -7,8 +7,11 @@
 
 mod auth;
 mod check;
+mod limits;
 mod read;
 mod retention;
+mod safelist;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +23,10 @@ use secrecy::SecretString;
 
 pub use auth::{AuthSettings, JwtSettings};
 pub use check::log_format;
+pub use limits::{GraphqlSettings, Limit, Origins, RawGraphqlSettings};
 pub use retention::RetentionSettings;
+pub use safelist::SafeOperation;
+pub use sockets::SocketSettings;
 
 /// The settings as typed: unchecked text. Doc comments are the `--help` texts.
 #[derive(Args, Clone, Default)]
@@ -98,6 +104,9 @@ pub struct RawSettings {
     /// A read of GraphQL that takes the database longer is given up with the error TIMEOUT [default: 10s]
     #[arg(long, env = "GRAPHQL_STATEMENT_TIMEOUT")]
     pub graphql_statement_timeout: Option<String>,
+    /// What one GraphQL request may ask for.
+    #[command(flatten)]
+    pub graphql: RawGraphqlSettings,
     /// Time between two full fetches of an endpoint [default: 7d]
     #[arg(long, env = "FULL_FETCH_INTERVAL")]
     pub full_fetch_interval: Option<String>,
@@ -128,6 +137,12 @@ pub struct RawSettings {
     /// How long the feed of record changes is kept [default: 30d]
     #[arg(long, env = "CHANGE_RETENTION")]
     pub change_retention: Option<String>,
+    /// WebSockets of this process at the same time [default: 10000]
+    #[arg(long, env = "SOCKET_CONNECTIONS")]
+    pub socket_connections: Option<String>,
+    /// Operations that run in one WebSocket at the same time [default: 50]
+    #[arg(long, env = "SOCKET_OPERATIONS")]
+    pub socket_operations: Option<String>,
     /// Log lines as text or json [default: text]
     #[arg(long, env = "LOG_FORMAT")]
     pub log_format: Option<String>,
@@ -190,10 +205,14 @@ pub struct Settings {
     pub listen_addr: SocketAddr,
     /// Who may ask.
     pub auth: AuthSettings,
+    /// What one GraphQL request may ask for.
+    pub graphql: GraphqlSettings,
     /// What decides when and how far to fetch.
     pub sync: SyncSettings,
     /// How long what is kept.
     pub retention: RetentionSettings,
+    /// How much WebSockets may take.
+    pub sockets: SocketSettings,
 }
 
 /// Where and as whom to ask Kombo.

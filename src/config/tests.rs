@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::{RawSettings, Settings};
+use super::{RawGraphqlSettings, RawSettings, Settings};
 
 fn complete() -> RawSettings {
     RawSettings {
@@ -24,10 +24,21 @@ fn every_wrong_setting_is_named_at_once() {
         log_format: Some("xml".to_owned()),
         role: Some("leader".to_owned()),
         kombo_api_url: Some("api.kombo.dev".to_owned()),
+        graphql: RawGraphqlSettings {
+            graphql_max_aliases: Some("few".to_owned()),
+            graphql_timeout: Some("1h".to_owned()),
+            graphql_introspection: Some("perhaps".to_owned()),
+            cors_origins: Some("app.example.com".to_owned()),
+            ..RawGraphqlSettings::default()
+        },
         ..RawSettings::default()
     };
     let problems = Settings::check(&raw).unwrap_err();
     for name in [
+        "GRAPHQL_MAX_ALIASES",
+        "GRAPHQL_TIMEOUT",
+        "GRAPHQL_INTROSPECTION",
+        "CORS_ORIGINS",
         "DATABASE_URL",
         "KOMBO_API_KEY",
         "KOMBO_WEBHOOK_SECRET",

@@ -22,7 +22,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use listen::Listener;
+pub use listen::{Heard, Listener};
 pub use reads::{Behind, ReadError, Reads};
 pub use statement::Statement;
 

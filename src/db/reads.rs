@@ -22,6 +22,8 @@ pub struct Reads {
     pub pool: Pool,
     /// A statement that takes longer is given up by the database.
     pub statement_timeout: Duration,
+    /// What was just written may not be there yet: it is another server than the one that is written to.
+    pub may_lag: bool,
 }
 
 /// Why there is no answer.
@@ -62,6 +64,7 @@ impl Reads {
         url: &SecretString,
         size: usize,
         statement_timeout: Duration,
+        may_lag: bool,
     ) -> anyhow::Result<Self> {
         // what the URL says must not win: these sessions write nothing, whatever else they are told
         let options = format!(
@@ -72,6 +75,7 @@ impl Reads {
         Ok(Self {
             pool: pool_of(target, size, tls::connect_to_read)?,
             statement_timeout,
+            may_lag,
         })
     }
 
@@ -98,17 +102,21 @@ impl Reads {
         }
     }
 
-    /// The same on the primary, for what must see what was just written.
+    /// The same where what was just written is seen: on the primary, if this is another server.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub async fn answer_on(
+    pub async fn answer_up_to_date(
         &self,
         primary: &Pool,
         statement: &Statement,
         behind: Behind<'_>,
     ) -> Result<Option<String>, ReadError> {
-        self.ask(primary, statement, behind, true).await
+        if self.may_lag {
+            self.ask(primary, statement, behind, true).await
+        } else {
+            self.answer(statement, behind).await
+        }
     }
 
     async fn ask(

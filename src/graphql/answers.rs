@@ -134,5 +134,5 @@ async fn answer<'q>(
             .push(&format!("SELECT ({sql})::text AS answer"));
         plan.statement
     };
-    read::answer_after_writing(query, statement).await
+    read::answer_up_to_date(query, statement).await
 }

@@ -1,14 +1,15 @@
 //! GraphQL errors: each carries `extensions.code`, and what is internal stays inside.
 
-use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
-
+use async_graphql::{ErrorExtensionValues, PathSegment, Pos, Response, ServerError, Value};
 use diesel::result::Error as DieselError;
 
 use crate::kombo::Error as KomboError;
 
 /// The closed set of `extensions.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Code {
+pub(crate) enum Code {
+    /// Nobody that we know asks.
+    Unauthenticated,
     /// The viewer may not do this.
     Forbidden,
     /// What the request names does not exist, or not for this viewer.
@@ -17,6 +18,8 @@ pub(super) enum Code {
     BadUserInput,
     /// The request asks for too much.
     QueryTooComplex,
+    /// The request has too many bytes.
+    PayloadTooLarge,
     /// It took too long.
     Timeout,
     /// The answer would be older than the request allows.
@@ -28,12 +31,15 @@ pub(super) enum Code {
 }
 
 impl Code {
-    pub(super) fn as_str(self) -> &'static str {
+    /// The word that clients see.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
+            Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::Timeout => "TIMEOUT",
             Self::StaleData => "STALE_DATA",
             Self::Upstream => "UPSTREAM_ERROR",
@@ -106,13 +112,68 @@ pub(super) fn internal(cause: &anyhow::Error) -> async_graphql::Error {
     error
 }
 
-/// A response that is nothing but an error.
-pub(super) fn response(code: Code, message: &str) -> Response {
-    let error = error(code, message).into_server_error(async_graphql::Pos::default());
-    Response::from_errors(vec![ServerError {
-        locations: Vec::new(),
-        ..error
-    }])
+/// Why a request is not executed.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    code: Code,
+    message: String,
+    at: Option<Pos>,
+}
+
+impl Refusal {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            at: None,
+        }
+    }
+
+    /// It asks for too much.
+    pub(super) fn too_complex(message: impl Into<String>) -> Self {
+        Self::new(Code::QueryTooComplex, message)
+    }
+
+    /// The same at a place of the document; places count from one.
+    pub(super) fn at(self, at: Pos) -> Self {
+        Self {
+            at: Some(at).filter(|at| at.line > 0),
+            ..self
+        }
+    }
+
+    /// The response that is nothing but this.
+    pub(super) fn response(self) -> Response {
+        let error = error(self.code, self.message);
+        let error = error.into_server_error(self.at.unwrap_or_default());
+        Response::from_errors(vec![ServerError {
+            locations: self.at.into_iter().collect(),
+            ..error
+        }])
+    }
+}
+
+/// What the parser says, without the line of the document that it repeats: that line may be the whole document.
+pub(super) fn syntax(error: ServerError) -> Refusal {
+    let last = error.message.lines().last().unwrap_or_default();
+    let message = format!("syntax error: {}", last.trim_start_matches([' ', '=']));
+    let refusal = Refusal::new(Code::BadUserInput, message);
+    match error.locations.first() {
+        Some(at) => refusal.at(*at),
+        None => refusal,
+    }
+}
+
+/// Errors of one answer at most: a document with thousands of mistakes must not get an answer of megabytes.
+const MOST_ERRORS: usize = 50;
+
+/// Cuts the errors of a document that was not executed; what was executed has few.
+pub(super) fn shorten(response: &mut Response) {
+    if response.data == Value::Null && response.errors.len() > MOST_ERRORS {
+        response.errors.truncate(MOST_ERRORS);
+        let more = Refusal::new(Code::BadUserInput, "there are more errors than these");
+        response.errors.extend(more.response().errors);
+    }
 }
 
 /// A root member that failed and may not be null takes the whole answer with it (section 6.4.4 of the
@@ -127,17 +188,28 @@ pub(super) fn propagate(response: &mut Response) {
     }
 }
 
-/// Gives the errors of parsing and validation, which the library makes without extensions, their code.
+/// Gives the library's own errors their code. It makes none but for what is wrong with the request: documents that
+/// do not parse or validate, variables and arguments of the wrong type. Limits are not its, and what fails inside
+/// has its code where it fails.
 pub(super) fn add_codes(response: &mut Response) {
     for error in &mut response.errors {
         let extensions = error.extensions.get_or_insert_default();
         if extensions.get("code").is_none() {
-            let code = match error.message.as_str() {
-                "Query is too complex." | "Query is nested too deep." => Code::QueryTooComplex,
-                message if message.starts_with("The recursion depth") => Code::QueryTooComplex,
-                _ => Code::BadUserInput,
-            };
-            extensions.set("code", code.as_str());
+            extensions.set("code", Code::BadUserInput.as_str());
         }
+    }
+}
+
+/// Whether the operation was executed: then there is data, or an error that says where in the data it belongs.
+pub(crate) fn was_executed(response: &Response) -> bool {
+    response.data != Value::Null || response.errors.iter().any(|error| !error.path.is_empty())
+}
+
+/// The code of the first error.
+pub(crate) fn code_of(response: &Response) -> Option<String> {
+    let extensions = response.errors.first()?.extensions.as_ref()?;
+    match extensions.get("code")? {
+        Value::String(code) => Some(code.clone()),
+        _ => None,
     }
 }

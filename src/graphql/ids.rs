@@ -45,6 +45,11 @@ pub(super) fn cursor_sql(order: &str, keys: &[String]) -> String {
     encode_sql(&format!("json_build_array('{order}', {keys})::text"))
 }
 
+/// The cursor that [`cursor_sql`] makes of one number.
+pub(super) fn cursor(order: &str, key: i64) -> String {
+    URL_SAFE_NO_PAD.encode(format!("[\"{order}\", {key}]"))
+}
+
 /// The keys of a cursor that was made under `order`; `None` for any other text.
 pub(super) fn read_cursor(cursor: &str, order: &str, keys: usize) -> Option<Vec<String>> {
     let values: Vec<serde_json::Value> = serde_json::from_str(&decode(cursor)?).ok()?;

@@ -1,6 +1,6 @@
 //! The GraphQL API: the schema put together, and requests executed.
 //!
-//! The way of a query: async-graphql parses and validates → [`query`] finds the root field → [`plan`] turns
+//! The way of a query: [`limits`] bound what it may ask for → async-graphql validates → [`query`] finds the root field → [`plan`] turns
 //! the selection into one SQL statement → [`read`] runs it and hands its JSON on. Nothing here knows what a
 //! model means; it reads their descriptions.
 
@@ -16,6 +16,7 @@ mod given;
 mod ids;
 mod inputs;
 mod life;
+mod limits;
 mod listing;
 mod mutation;
 mod nodes;
@@ -26,64 +27,161 @@ mod query;
 mod read;
 mod records;
 mod roots;
+mod safelist;
 mod select;
 mod status;
+mod subscription;
 mod summary;
 mod types;
+mod variables;
 mod words;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_graphql::indexmap::IndexMap;
-use async_graphql::{EmptySubscription, Request, Response, SDLExportOptions, Value};
+use async_graphql::registry::Registry;
+use async_graphql::{
+    OutputType, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, SubscriptionType,
+    Value,
+};
+
+pub(crate) use errors::{Code, code_of, was_executed};
+pub(crate) use limits::warn;
+pub use safelist::DocumentId;
+pub use subscription::too_much;
 
 use crate::auth::Viewer;
+use crate::config::GraphqlSettings;
 use crate::sync::Engine;
-use errors::Code;
+use errors::Refusal;
+use limits::{Full, Limits, Lines, Place};
 use mutation::MutationRoot;
 use order::Order;
 pub use plan::Walls;
 use query::{Interfaces, QueryRoot};
-
-/// A request that takes longer is answered with the error TIMEOUT.
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-
-/// Levels of a query at most: introspection by the usual tools needs 15.
-const DEEPEST_QUERY: usize = 20;
+use safelist::{OnlyValidate, Safelist};
+use subscription::SubscriptionRoot;
 
 /// The executable schema; cheap to clone.
 #[derive(Clone)]
-pub struct Schema(async_graphql::Schema<QueryRoot, MutationRoot, EmptySubscription>);
+pub struct Schema {
+    executable: async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoot>,
+    settings: Arc<GraphqlSettings>,
+    limits: Arc<Limits>,
+    safelist: Option<Arc<Safelist>>,
+    lines: Arc<Lines>,
+}
 
 impl Schema {
     /// The schema over an engine; without one it can only describe itself.
     #[must_use]
-    pub fn new(engine: Option<Engine>) -> Self {
-        let mut builder = async_graphql::Schema::build(QueryRoot, MutationRoot, EmptySubscription)
-            .register_output_type::<Interfaces>()
-            .limit_depth(DEEPEST_QUERY);
+    pub fn new(engine: Option<Engine>, settings: &GraphqlSettings) -> Self {
+        let mut builder = builder(settings);
         if let Some(engine) = engine {
             builder = builder.data(engine);
         }
-        Self(builder.finish())
+        Self::of(builder, settings)
+    }
+
+    fn of(
+        builder: SchemaBuilder<QueryRoot, MutationRoot, SubscriptionRoot>,
+        settings: &GraphqlSettings,
+    ) -> Self {
+        let mut registry = Registry::default();
+        <QueryRoot as OutputType>::create_type_info(&mut registry);
+        <MutationRoot as OutputType>::create_type_info(&mut registry);
+        <SubscriptionRoot as SubscriptionType>::create_type_info(&mut registry);
+        Self {
+            executable: builder.finish(),
+            limits: Arc::new(Limits::new(settings.clone(), &registry)),
+            safelist: settings
+                .safelist
+                .as_deref()
+                .map(|operations| Arc::new(Safelist::new(operations))),
+            lines: Lines::new(settings.concurrent),
+            settings: Arc::new(settings.clone()),
+        }
+    }
+
+    /// What is wrong with the operations of the safelist, one sentence each: each must be valid for this schema and
+    /// within the limits.
+    pub async fn safelist_problems(settings: &GraphqlSettings) -> Vec<String> {
+        let validating = Self::of(builder(settings).extension(OnlyValidate), settings);
+        let mut problems = Vec::new();
+        for operation in settings.safelist.iter().flatten() {
+            let mut request = Request::new(operation.body.as_str());
+            // variables come with requests only
+            let response = match validating.limits.check(&mut request) {
+                Ok(()) => validating.executable.execute(request).await,
+                Err(refusal) => refusal.response(),
+            };
+            problems.extend(response.errors.into_iter().map(|error| {
+                format!(
+                    "GRAPHQL_SAFELIST has an operation {:?} that cannot run: {}",
+                    operation.id, error.message
+                )
+            }));
+        }
+        problems
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &GraphqlSettings {
+        &self.settings
     }
 
     /// The schema definition, as in the file `schema.graphql`.
     #[must_use]
     pub fn sdl(&self) -> String {
         let options = SDLExportOptions::new().sorted_enum_items();
-        self.0.sdl_with_options(options)
+        self.executable.sdl_with_options(options)
     }
 
-    /// Executes a request for a viewer.
+    /// Checks a request before anything else is done with it, on whatever way it came: finds the document of one
+    /// that only names it, and refuses what is not listed or asks for too much. Nothing touches the database.
+    ///
+    /// # Errors
+    /// The answer to a request that may not be executed.
+    pub fn admit(&self, request: &mut Request) -> Result<(), Box<Response>> {
+        safelist::admit(self.safelist.as_deref(), request)
+            .and_then(|()| self.limits.check(request))
+            .and_then(|()| variables::check(request))
+            .map_err(|refusal| Box::new(refusal.response()))
+    }
+
+    /// Executes a request for a viewer, within the limits.
     pub async fn execute(&self, mut request: Request, viewer: Viewer) -> Response {
-        let order = Order::of(&mut request);
-        let execution = self.0.execute(request.data(viewer));
-        let Ok(mut response) = tokio::time::timeout(REQUEST_LIMIT, execution).await else {
-            return errors::response(Code::Timeout, "the request took too long; ask for less");
+        match self.admit(&mut request) {
+            Ok(()) => self.execute_admitted(request, viewer).await,
+            Err(refused) => *refused,
+        }
+    }
+
+    /// Executes a request that [`Schema::admit`] let pass: waits in the viewer's line, and gives up in time.
+    pub async fn execute_admitted(&self, request: Request, viewer: Viewer) -> Response {
+        let name = viewer.name.clone();
+        let answered = async {
+            let place: Place = match self.lines.enter(&name).await {
+                Ok(place) => place,
+                Err(Full) => return too_late("too many of your requests wait already"),
+            };
+            let response = self.execute_at_once(request, viewer).await;
+            drop(place);
+            response
         };
+        let limit = self.settings.timeout;
+        tokio::time::timeout(limit, answered)
+            .await
+            .unwrap_or_else(|_| too_late("the request took too long; ask for less"))
+    }
+
+    async fn execute_at_once(&self, mut request: Request, viewer: Viewer) -> Response {
+        let order = Order::of(&mut request);
+        let mut response = self.executable.execute(request.data(viewer)).await;
         query::forget_mentions(&mut response.data);
         errors::add_codes(&mut response);
+        errors::shorten(&mut response);
         errors::propagate(&mut response);
         if let Some(order) = order {
             order.apply(&mut response.data);
@@ -94,4 +192,33 @@ impl Schema {
         }
         response
     }
+}
+
+fn builder(settings: &GraphqlSettings) -> SchemaBuilder<QueryRoot, MutationRoot, SubscriptionRoot> {
+    let builder = async_graphql::Schema::build(QueryRoot, MutationRoot, SubscriptionRoot)
+        .register_output_type::<Interfaces>()
+        .limit_recursive_depth(limits::MOST_LEVELS);
+    if settings.introspection {
+        builder
+    } else {
+        builder.disable_introspection().disable_suggestions()
+    }
+}
+
+fn too_late(message: &str) -> Response {
+    refused(Code::Timeout, message)
+}
+
+/// The answer to a request that a transport refuses.
+pub(crate) fn refused(code: Code, message: &str) -> Response {
+    Refusal::new(code, message).response()
+}
+
+/// The answer to a request that failed inside; its sender learns a request id only.
+pub(crate) fn failed(cause: &anyhow::Error) -> Response {
+    let error = errors::internal(cause).into_server_error(async_graphql::Pos::default());
+    Response::from_errors(vec![ServerError {
+        locations: Vec::new(),
+        ..error
+    }])
 }

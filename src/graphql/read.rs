@@ -32,18 +32,18 @@ pub(super) async fn answer(query: &Query<'_>, statement: Statement) -> ServerRes
     run(query, statement, false).await
 }
 
-/// Runs the statement where what was just written is seen.
+/// Runs the statement where what was just written is seen: after a mutation, and for what a notification told of.
 ///
 /// # Errors
 /// As [`answer`].
-pub(super) async fn answer_after_writing(
+pub(super) async fn answer_up_to_date(
     query: &Query<'_>,
     statement: Statement,
 ) -> ServerResult<Value> {
     run(query, statement, true).await
 }
 
-async fn run(query: &Query<'_>, statement: Statement, wrote: bool) -> ServerResult<Value> {
+async fn run(query: &Query<'_>, statement: Statement, is_news: bool) -> ServerResult<Value> {
     let missing = |error: async_graphql::Error| error.into_server_error(query.item.pos);
     let engine = query.data::<Engine>().map_err(missing)?;
     let viewer = query.data::<Viewer>().map_err(missing)?;
@@ -51,19 +51,35 @@ async fn run(query: &Query<'_>, statement: Statement, wrote: bool) -> ServerResu
         Some(ids) if Walls::of(query).has_second() => Behind::Wall(ids),
         _ => Behind::NoWall,
     };
-    let answer = if wrote {
+    let answer = if is_news {
         let primary = &engine.pool;
-        engine.reads.answer_on(primary, &statement, behind).await
+        engine
+            .reads
+            .answer_up_to_date(primary, &statement, behind)
+            .await
     } else {
         engine.reads.answer(&statement, behind).await
     };
     match answer {
-        Ok(Some(json)) => {
-            let raw = IndexMap::from_iter([(Name::new(RAW), Value::String(json))]);
-            Ok(Value::Object(raw))
-        }
+        Ok(Some(json)) => Ok(raw(json)),
         Ok(None) => Ok(Value::Null),
         Err(error) => Err(query.set_error_path(refusal(error).into_server_error(query.item.pos))),
+    }
+}
+
+/// A value that is written into the response as it stands.
+pub(super) fn raw(json: String) -> Value {
+    Value::Object(IndexMap::from_iter([(Name::new(RAW), Value::String(json))]))
+}
+
+/// The text of a value that [`raw`] made.
+pub(super) fn text(value: Value) -> Option<String> {
+    match value {
+        Value::Object(mut members) => match members.swap_remove(RAW) {
+            Some(Value::String(json)) => Some(json),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

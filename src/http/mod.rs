@@ -1,6 +1,10 @@
 //! All routes in one list, their limits, and how errors become answers.
 
+mod asked;
+mod doors;
 mod graphql;
+mod negotiate;
+mod socket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +16,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use futures_util::StreamExt as _;
 use secrecy::SecretString;
 use serde_json::json;
@@ -22,10 +26,13 @@ use tower_http::timeout::TimeoutLayer;
 use crate::auth::Authenticator;
 use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
+use crate::live::Live;
 use crate::sync::Engine;
 use crate::{console, db, inbox, metrics, webhook};
 
-/// A request beyond this is given up; GraphQL has a shorter limit of its own with a GraphQL error.
+pub use socket::Sockets;
+
+/// A request beyond this is given up; GraphQL has a limit of its own with a GraphQL error.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// What every route may use.
@@ -35,6 +42,10 @@ pub struct App {
     pub engine: Engine,
     /// The GraphQL API.
     pub schema: Schema,
+    /// What happens, for those who follow it.
+    pub live: Live,
+    /// The WebSockets that are open.
+    pub sockets: Sockets,
     /// Who may ask.
     pub auth: Authenticator,
     /// Secrets that a webhook may be signed with.
@@ -46,17 +57,27 @@ pub struct App {
 /// The routes.
 pub fn routes(app: App) -> axum::Router {
     let probed = probes(app.engine.clone());
+    let graphql = graphql_routes(app.clone());
     let routes = axum::Router::new()
         .route("/", get(|| async { Redirect::to("/graphiql") }))
-        .route(
-            "/graphql",
-            post(graphql::answer_post).get(graphql::answer_get),
-        )
+        .route("/graphql/ws", get(socket::open))
         .route("/webhooks/kombo", post(receive_webhook))
         .route("/metrics", get(show_metrics))
         .with_state(app)
         .merge(console::routes());
-    within_limits(probed.merge(routes))
+    within_limits(probed.merge(routes)).merge(graphql)
+}
+
+/// GraphQL, which has limits of its own and answers in its own form when one is reached.
+fn graphql_routes(app: App) -> axum::Router {
+    let cors = doors::cors(&app.schema.settings().origins);
+    let routes = axum::Router::new()
+        .route("/graphql", any(graphql::answer))
+        .with_state(app);
+    match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    }
 }
 
 /// The routes of a process that only works.
@@ -141,16 +162,21 @@ async fn metrics_of(engine: &Engine, refused_webhooks: u64) -> Response {
 const READ_AND_DROPPED: usize = 32 * 1024 * 1024;
 
 /// Why a body was not taken.
-struct TooLarge;
+enum Unread {
+    /// It has more bytes than allowed.
+    TooLarge,
+    /// The sender ended it early, or the connection did.
+    Broken,
+}
 
 /// Takes a body of at most `limit` bytes. The rest of a larger one is read and dropped, up to a bound: a
 /// sender that is cut off while it still sends sees a broken connection instead of the answer.
-async fn read_body(body: Body, limit: usize) -> Result<Bytes, TooLarge> {
+async fn read_body(body: Body, limit: usize) -> Result<Bytes, Unread> {
     let mut taken = Vec::new();
     let mut read = 0;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| TooLarge)?;
+        let chunk = chunk.map_err(|_| Unread::Broken)?;
         read += chunk.len();
         if read <= limit {
             taken.extend_from_slice(&chunk);
@@ -159,15 +185,21 @@ async fn read_body(body: Body, limit: usize) -> Result<Bytes, TooLarge> {
         }
     }
     if read > limit {
-        return Err(TooLarge);
+        return Err(Unread::TooLarge);
     }
     Ok(taken.into())
 }
 
 async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
-    let Ok(body) = read_body(body, webhook::LARGEST_BODY).await else {
-        let message = format!("a webhook has at most {} bytes", webhook::LARGEST_BODY);
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
+    let body = match read_body(body, webhook::LARGEST_BODY).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => {
+            let message = format!("a webhook has at most {} bytes", webhook::LARGEST_BODY);
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
+        }
+        Err(Unread::Broken) => {
+            return refuse(StatusCode::BAD_REQUEST, "MALFORMED", "the body broke off");
+        }
     };
     let signature = headers
         .get(webhook::SIGNATURE_HEADER)

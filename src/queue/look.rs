@@ -50,3 +50,31 @@ pub async fn look(connection: &mut AsyncPgConnection, ids: &[i64]) -> QueryResul
         .load(connection)
         .await
 }
+
+/// Runs beyond this that ended while nobody listened are history.
+const MOST_ENDED: i64 = 10_000;
+
+/// The runs that may have moved since a moment, with their integrations: all that are open, and those that ended.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn moved_since(
+    connection: &mut AsyncPgConnection,
+    since: DateTime<Utc>,
+) -> QueryResult<Vec<(i64, String)>> {
+    let columns = (sync_runs::id, sync_runs::integration_id);
+    let mut moved: Vec<(i64, String)> = sync_runs::table
+        .filter(sync_runs::status.eq_any(["QUEUED", "RUNNING"]))
+        .select(columns)
+        .load(connection)
+        .await?;
+    let ended: Vec<(i64, String)> = sync_runs::table
+        .filter(sync_runs::finished_at.ge(since))
+        .order(sync_runs::finished_at.desc())
+        .limit(MOST_ENDED)
+        .select(columns)
+        .load(connection)
+        .await?;
+    moved.extend(ended);
+    Ok(moved)
+}

@@ -77,7 +77,7 @@ pub mod schema {
 }
 use schema::sync_runs;
 
-pub use look::{Look, look};
+pub use look::{Look, look, moved_since};
 pub use orders::{Cancelled, cancel, cancel_open, integration_of, put_back, wake};
 pub use work::{
     Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
@@ -87,6 +87,10 @@ pub use work::{
 /// Where every process that works listens: something may have become claimable. Nothing is said but that,
 /// so nothing is lost with a notification that nobody hears; polling is the net (rule 5).
 pub const CHANNEL: &str = "kombo_mirror_runs";
+
+/// Where every process listens that shows runs: the id of a run that moved and its integration, with a space between.
+/// Told by the table itself, see the migration `tell_what_changes`.
+pub const PROGRESS: &str = "kombo_mirror_progress";
 
 /// A run remembers this many requests that were merged into it; more are counted by the webhook inbox.
 const REASONS_KEPT: i32 = 50;

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::support::TestApp;
 use crate::support::app::{READER, Setup};
 use crate::support::look::eventually;
+use crate::support::socket::Socket;
 
 pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes";
 
@@ -541,4 +542,23 @@ async fn what_is_wrong_is_told_only_to_who_has_a_signed_token() {
     );
     let nothing = door.authenticator.viewer(Some("Bearer ")).await;
     assert_eq!(nothing.expect_err("it is refused"), Refused::NoToken);
+}
+
+// a socket must not outlive the token that opened it
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_is_closed_when_its_token_expires() {
+    let app = app().await;
+    let mut claims = claims(&app, "read", &json!("*"));
+    // the token's half minute of leeway opens the door, and its own end closes it
+    claims["exp"] = json!((app.engine.clock)().timestamp() + 2);
+    let mut socket = Socket::of(app.address, &signed(&claims)).await;
+    socket
+        .subscribe("1", "subscription { syncRunUpdated { id } }")
+        .await;
+    assert_eq!(socket.closed().await, 4403);
+    let mut lasting = claims;
+    lasting["exp"] = json!((app.engine.clock)().timestamp() + 3_000_000_000);
+    let mut socket = Socket::of(app.address, &signed(&lasting)).await;
+    socket.say(&json!({ "type": "ping" })).await;
+    assert_eq!(socket.hear().await["type"], "pong");
 }

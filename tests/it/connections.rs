@@ -194,7 +194,8 @@ async fn a_page_has_50_records_and_500_at_most() {
         )
         .await;
     assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
-    assert_eq!(answer["errors"][0]["path"], json!(["users"]));
+    let place = json!([{ "line": 1, "column": 23 }]);
+    assert_eq!(answer["errors"][0]["locations"], place);
 }
 
 // F19, F67: a cursor is good only for the order it was made under

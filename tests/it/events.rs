@@ -112,7 +112,10 @@ async fn events_are_for_admins_and_for_their_own_integrations() {
     let answer = app.ask(READER, query, Value::Null).await;
     assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN");
     assert_eq!(answer["data"], Value::Null);
-    let schema = Schema::new(Some(app.engine.clone()));
+    let schema = Schema::new(
+        Some(app.engine.clone()),
+        &kombo_mirror::config::GraphqlSettings::default(),
+    );
     let seen_by = async |integration: &str| {
         let viewer = Viewer {
             scope: Scope::Admin,

@@ -16,17 +16,22 @@ use crate::support::TestApp;
 use crate::support::app::{ADMIN, READER, SECRET};
 use crate::support::database::TestDatabase;
 
-const QUERY: &str = r#"{"query":"{ users { totalCount } }"}"#;
+pub(crate) const QUERY: &str = r#"{"query":"{ users { totalCount } }"}"#;
 
-fn authenticator(settings: &AuthSettings) -> Authenticator {
+pub(crate) fn authenticator(settings: &AuthSettings) -> Authenticator {
     Authenticator::new(settings, clock::wall()).expect("an authenticator")
 }
 
 /// The server's routes over the test's database; what a test changes is changed before.
-fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
+pub(crate) fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
     let mut state = App {
         engine: app.engine.clone(),
-        schema: Schema::new(Some(app.engine.clone())),
+        schema: Schema::new(
+            Some(app.engine.clone()),
+            &kombo_mirror::config::GraphqlSettings::default(),
+        ),
+        live: app.live.clone(),
+        sockets: app.sockets.clone(),
         auth: authenticator(&AuthSettings::Tokens {
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],
@@ -39,28 +44,28 @@ fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
     http::routes(state)
 }
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: HeaderMap,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
     }
 
-    fn code(&self) -> Value {
+    pub(crate) fn code(&self) -> Value {
         self.json()["errors"][0]["extensions"]["code"].clone()
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).map(|value| value.to_str());
         value.transpose().expect("a text").unwrap_or_default()
     }
 }
 
-async fn send(routes: axum::Router, request: Request<Body>) -> Answer {
+pub(crate) async fn send(routes: axum::Router, request: Request<Body>) -> Answer {
     let response = routes.oneshot(request).await.expect("an answer");
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("a body");
@@ -71,7 +76,7 @@ async fn send(routes: axum::Router, request: Request<Body>) -> Answer {
     }
 }
 
-fn post(headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
+pub(crate) fn post(headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
     let mut request = Request::post("/graphql");
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -79,7 +84,7 @@ fn post(headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
     request.body(body.into()).expect("a request")
 }
 
-fn get(path: &str, token: Option<&str>) -> Request<Body> {
+pub(crate) fn get(path: &str, token: Option<&str>) -> Request<Body> {
     let mut request = Request::get(path);
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -87,8 +92,8 @@ fn get(path: &str, token: Option<&str>) -> Request<Body> {
     request.body(Body::empty()).expect("a request")
 }
 
-const JSON: (&str, &str) = ("content-type", "application/json");
-const AS_READER: (&str, &str) = ("authorization", "Bearer test-reader");
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
+pub(crate) const AS_READER: (&str, &str) = ("authorization", "Bearer test-reader");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_known_token_nobody_gets_in() {

@@ -10,6 +10,8 @@ mod budget;
 mod by_hand;
 /// The change feed.
 mod changes;
+/// The API as the clients of others use it.
+mod clients;
 /// Random lives of several integrations, and always the truth at the end.
 mod convergence;
 /// What a crash leaves behind.
@@ -53,6 +55,12 @@ mod database;
 mod graphql;
 // routes, statuses and error codes
 mod http;
+/// What a request may ask for.
+mod limits;
+/// GraphQL over HTTP, by the letter.
+mod over_http;
+/// The only operations that may run.
+mod safelist;
 // who may know whom
 mod invariants;
 // a page of every endpoint, from JSON to GraphQL
@@ -66,6 +74,8 @@ mod relations;
 /// Who sees what.
 mod tenants;
 // connecting to Postgres over TLS
+/// What is followed live.
+mod subscriptions;
 mod tls;
 // triggerResync, runs and health
 mod resync;

@@ -430,7 +430,10 @@ async fn what_the_viewer_may_not_see_is_not_found() {
     .await;
     app.work().await;
     let ids = app.simulator.integration_ids();
-    let schema = Schema::new(Some(app.engine.clone()));
+    let schema = Schema::new(
+        Some(app.engine.clone()),
+        &kombo_mirror::config::GraphqlSettings::default(),
+    );
     let as_other = async |mutation: &str| {
         let viewer = Viewer {
             scope: Scope::Admin,

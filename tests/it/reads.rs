@@ -6,6 +6,7 @@ use async_graphql::Request;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use kombo_mirror::auth::{Scope, Viewer};
+use kombo_mirror::config::GraphqlSettings;
 use kombo_mirror::db::{self, Behind, Pool, ReadError, Reads, Statement};
 use kombo_mirror::graphql::Schema;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ fn statement(sql: &str) -> Statement {
 }
 
 fn reads(database: &TestDatabase, size: usize, timeout: Duration) -> Reads {
-    Reads::open(&database.url().into(), size, timeout).expect("a door")
+    Reads::open(&database.url().into(), size, timeout, false).expect("a door")
 }
 
 async fn number(pool: &Pool, sql: &str) -> i64 {
@@ -52,7 +53,7 @@ fn viewer(integrations: Option<Vec<String>>) -> Viewer {
 }
 
 async fn execute(app: &TestApp, viewer: Viewer, query: &str) -> Value {
-    let schema = Schema::new(Some(app.engine.clone()));
+    let schema = Schema::new(Some(app.engine.clone()), &GraphqlSettings::default());
     let answer = schema.execute(Request::new(query), viewer).await;
     serde_json::to_value(&answer).expect("an answer")
 }
@@ -82,7 +83,7 @@ async fn nothing_can_be_written_through_the_door_of_readers() {
     } else {
         url.replacen('&', "?", 1)
     };
-    let reads = Reads::open(&url.into(), 1, SHORT).expect("a door");
+    let reads = Reads::open(&url.into(), 1, SHORT, false).expect("a door");
     let mut connection = reads.pool.get().await.expect("a connection");
     let written = diesel::sql_query("DELETE FROM users")
         .execute(&mut connection)
@@ -223,6 +224,7 @@ async fn who_finds_every_connection_in_use_is_told_to_come_again() {
     let reads = Reads {
         pool,
         statement_timeout: SHORT,
+        may_lag: false,
     };
     let held = reads.pool.get().await.expect("a connection");
     let one = statement("SELECT 1");
@@ -307,6 +309,7 @@ async fn a_read_that_a_standby_ended_is_asked_again() {
     let reads = Reads {
         pool: writer,
         statement_timeout: SHORT,
+        may_lag: false,
     };
     let answer = reads
         .answer(&statement("SELECT ended_once()"), Behind::NoWall)
@@ -321,7 +324,8 @@ async fn readers_may_read_elsewhere_than_the_mirror_writes() {
     let app = TestApp::loaded().await;
     let mut engine = app.engine.clone();
     engine.reads = reads(&behind, 2, SHORT);
-    let schema = Schema::new(Some(engine));
+    engine.reads.may_lag = true;
+    let schema = Schema::new(Some(engine), &GraphqlSettings::default());
     let query = "{ users { totalCount freshness { asOf complete } } integrations { totalCount } }";
     let answer = schema.execute(Request::new(query), viewer(None)).await;
     let answer = serde_json::to_value(&answer.data).expect("an answer");

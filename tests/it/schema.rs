@@ -11,7 +11,7 @@ use crate::support::TestApp;
 #[test]
 fn the_schema_file_is_what_the_code_offers() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.graphql");
-    let sdl = Schema::new(None).sdl();
+    let sdl = Schema::new(None, &kombo_mirror::config::GraphqlSettings::default()).sdl();
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, &sdl).expect("schema.graphql is written");
     }

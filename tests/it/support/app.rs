@@ -8,11 +8,13 @@ use std::time::Duration;
 use diesel_async::RunQueryDsl as _;
 use kombo_mirror::auth::Authenticator;
 use kombo_mirror::config::{
-    AuthSettings, KomboSettings, RetentionSettings, Role, Settings, SyncSettings,
+    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
+    SocketSettings, SyncSettings,
 };
 use kombo_mirror::db::Connection;
 use kombo_mirror::graphql::Schema;
-use kombo_mirror::http::{self, App};
+use kombo_mirror::http::{self, App, Sockets};
+use kombo_mirror::live::Live;
 use kombo_mirror::queue::Appetite;
 use kombo_mirror::simulator::{self, Simulator, WebhookTarget};
 use kombo_mirror::sync::{Ending, Engine};
@@ -33,6 +35,8 @@ pub(crate) struct TestApp {
     pub(crate) engine: Engine,
     pub(crate) simulator: Simulator,
     pub(crate) address: SocketAddr,
+    pub(crate) live: Live,
+    pub(crate) sockets: Sockets,
     http: reqwest::Client,
     settings: Settings,
     stop: watch::Sender<bool>,
@@ -44,6 +48,9 @@ pub(crate) struct TestApp {
 pub(crate) struct Setup {
     pub(crate) simulator: simulator::Options,
     pub(crate) sync: SyncSettings,
+    /// What one GraphQL request may ask for.
+    pub(crate) graphql: GraphqlSettings,
+    pub(crate) sockets: SocketSettings,
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
     /// Settings that few tests touch.
@@ -67,6 +74,8 @@ impl Default for Setup {
                 poll: Duration::from_millis(10),
                 ..SyncSettings::default()
             },
+            graphql: GraphqlSettings::default(),
+            sockets: SocketSettings::default(),
             register: true,
             change: |_| (),
         }
@@ -90,6 +99,7 @@ impl TestApp {
             Vec::new()
         };
         let mut settings = settings(&database, &simulator, ids, setup.sync, address);
+        settings.graphql = setup.graphql;
         (setup.change)(&mut settings);
         let (stop, stopped) = watch::channel(false);
         let mut engine = serve::prepare(&settings, stopped.clone())
@@ -104,10 +114,20 @@ impl TestApp {
             let (authenticator, stopped) = (authenticator.clone(), stopped.clone());
             async move { authenticator.keep_keys(stopped).await }
         });
+        let live = Live::default();
+        let sockets = Sockets::new(setup.sockets);
+        let kept = live.clone().keep(
+            settings.database_url.clone(),
+            engine.clock.clone(),
+            stopped.clone(),
+        );
+        tokio::spawn(kept);
         let app = App {
-            schema: Schema::new(Some(engine.clone())),
+            schema: Schema::new(Some(engine.clone()), &settings.graphql),
             engine: engine.clone(),
             auth: authenticator,
+            live: live.clone(),
+            sockets: sockets.clone(),
             webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
             refused_webhooks: Arc::new(AtomicU64::new(0)),
         };
@@ -120,6 +140,8 @@ impl TestApp {
             engine,
             simulator,
             address,
+            live,
+            sockets,
             http: reqwest::Client::new(),
             settings,
             stop,
@@ -348,7 +370,9 @@ fn settings(
             admin: vec![ADMIN.into()],
             jwt: None,
         },
+        graphql: GraphqlSettings::default(),
         sync,
         retention: RetentionSettings::default(),
+        sockets: SocketSettings::default(),
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod look;
+pub(crate) mod socket;
 pub(crate) mod statements;
 pub(crate) mod truth;
 pub(crate) mod walk;

@@ -1,0 +1,599 @@
+//! What is followed live: runs and the feed, over WebSockets.
+
+use std::time::Duration;
+
+use async_graphql::{Request, Response};
+use futures_util::stream::{BoxStream, StreamExt as _};
+use kombo_mirror::auth::{Scope, Viewer};
+use kombo_mirror::config::{GraphqlSettings, SocketSettings};
+use kombo_mirror::graphql::Schema;
+use kombo_mirror::models::Mode;
+use kombo_mirror::simulator::Options;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+use crate::support::app::{ADMIN, READER, Setup};
+use crate::support::look::{eventually, text};
+use crate::support::socket::Socket;
+use crate::support::world::World;
+
+const RUN: &str = "{ id status pagesFetched recordsReceived }";
+const CHANGES: &str =
+    "subscription { recordChanged { sequence model komboId kind record { komboId } } }";
+const FEED: &str =
+    "SELECT sequence::text AS sequence FROM record_changes ORDER BY record_changes.sequence";
+
+/// Cuts the connection that listens for this process's followers, whatever it did last.
+const CUT: &str = "SELECT count(pg_terminate_backend(pid)) AS count FROM pg_stat_activity \
+     WHERE datname = current_database() AND pid <> pg_backend_pid() \
+     AND (query = 'LISTEN kombo_mirror_changes' OR query LIKE 'SELECT m.* FROM % record_changes %' \
+     OR query LIKE '% AS last FROM %')";
+
+impl TestApp {
+    async fn socket(&self, token: &str) -> Socket {
+        Socket::of(self.address, token).await
+    }
+
+    async fn wait_for_followers(&self, wanted: (usize, usize)) {
+        eventually("they follow", async || self.live.followers() == wanted).await;
+    }
+
+    /// An operation of somebody who sees some integrations only.
+    fn follow(&self, integrations: &[&str], query: &str) -> BoxStream<'static, Response> {
+        let viewer = Viewer {
+            scope: Scope::Read,
+            integrations: Some(integrations.iter().map(|id| (*id).to_owned()).collect()),
+            name: "somebody".to_owned(),
+            expires_at: None,
+        };
+        let schema = Schema::new(Some(self.engine.clone()), &GraphqlSettings::default());
+        schema.follow(Request::new(query), viewer, &self.live)
+    }
+
+    async fn feed(&self) -> Vec<String> {
+        let rows = self.rows(FEED).await;
+        rows.iter().map(|row| text(&row["sequence"])).collect()
+    }
+}
+
+fn json_of(response: &Response) -> Value {
+    serde_json::to_value(response).expect("JSON")
+}
+
+async fn next(stream: &mut BoxStream<'static, Response>) -> Value {
+    let next = tokio::time::timeout(Duration::from_secs(60), stream.next());
+    json_of(&next.await.expect("something comes").expect("it goes on"))
+}
+
+async fn with_sockets(sockets: SocketSettings) -> TestApp {
+    TestApp::with(Setup {
+        sockets,
+        ..Setup::default()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_another_process_is_followed_from_where_it_is_to_its_end() {
+    let world = World::with(Options {
+        progressions: 2_100,
+        ..Setup::default().simulator
+    })
+    .await;
+    let server = world.start_with(&[("ROLE", "api")]).await;
+    let answer = server
+        .ask("mutation { triggerResync(input: { endpoints: [COURSE_PROGRESSIONS] }) { runs { id } } }")
+        .await;
+    let id = text(&answer["data"]["triggerResync"]["runs"][0]["id"]);
+    let mut socket = Socket::of(server.address, READER).await;
+    let query = format!("subscription {{ syncRunUpdated(runId: \"{id}\") {RUN} }}");
+    socket.subscribe("1", &query).await;
+    let first = socket.event("1").await;
+    assert_eq!(first["syncRunUpdated"]["status"], "QUEUED");
+    let _worker = world.start_beside(&[("ROLE", "worker")]).await;
+    let mut states = Vec::new();
+    loop {
+        let heard = socket.hear().await;
+        if heard["type"] == "complete" {
+            break;
+        }
+        states.push(heard["payload"]["data"]["syncRunUpdated"].clone());
+    }
+    let pages: Vec<i64> = states
+        .iter()
+        .filter_map(|run| run["pagesFetched"].as_i64())
+        .collect();
+    assert!(pages.is_sorted(), "{pages:?}");
+    assert!(
+        pages.iter().any(|page| (1..9).contains(page)),
+        "on its way: {pages:?}"
+    );
+    let (last, before) = states.split_last().expect("it moved");
+    assert_eq!(
+        (&last["status"], &last["pagesFetched"]),
+        (&json!("SUCCEEDED"), &json!(9))
+    );
+    assert!(
+        before.iter().all(|run| run["status"] == "RUNNING"),
+        "{states:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_has_ended_is_shown_once() {
+    let app = TestApp::loaded().await;
+    let run = app.query("{ syncRuns(first: 1) { nodes { id } } }").await;
+    let id = text(&run["syncRuns"]["nodes"][0]["id"]);
+    let mut socket = app.socket(READER).await;
+    let query = format!("subscription {{ syncRunUpdated(runId: \"{id}\") {RUN} }}");
+    socket.subscribe("a", &query).await;
+    assert_eq!(socket.event("a").await["syncRunUpdated"]["id"], id);
+    assert_eq!(
+        socket.hear().await,
+        json!({ "id": "a", "type": "complete" })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_runs_of_an_integration_are_followed_without_asking_for_one() {
+    let app = TestApp::loaded().await;
+    let mut socket = app.socket(READER).await;
+    let query = format!(
+        "subscription {{ syncRunUpdated(integrationKomboId: \"{}\") {{ endpoint status }} }}",
+        app.integration()
+    );
+    socket.subscribe("a", &query).await;
+    app.wait_for_followers((1, 0)).await;
+    app.enqueue(&app.integration(), "skills", Mode::Full).await;
+    let run = socket.event("a").await;
+    assert_eq!(
+        run,
+        json!({ "syncRunUpdated": { "endpoint": "SKILLS", "status": "QUEUED" } })
+    );
+    app.work().await;
+    loop {
+        let run = socket.event("a").await;
+        if run["syncRunUpdated"]["status"] == "SUCCEEDED" {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_comes_once_and_in_the_order_of_the_feed() {
+    let app = TestApp::start().await;
+    let mut socket = app.socket(READER).await;
+    socket.subscribe("a", CHANGES).await;
+    app.wait_for_followers((0, 1)).await;
+    app.work().await;
+    let feed = app.feed().await;
+    assert!(feed.len() > 400, "{} changes", feed.len());
+    for sequence in &feed {
+        let change = socket.event("a").await["recordChanged"].take();
+        assert_eq!(text(&change["sequence"]), *sequence);
+        assert_eq!(change["komboId"], change["record"]["komboId"]);
+    }
+    // and nothing more: the next to come is a new one
+    let user = app.some_id("users").await;
+    assert!(app.simulator.delete_user(&app.integration(), &user));
+    app.settle().await;
+    let change = socket.event("a").await["recordChanged"].take();
+    assert_eq!(change["komboId"], user);
+    assert_eq!(change["kind"], "DELETED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_lets_through_what_the_list_would_show() {
+    let app = TestApp::start().await;
+    let mut socket = app.socket(READER).await;
+    let filter = "filter: { or: [{ model: { eq: SKILL } }, { model: { eq: USER }, not: { kind: { eq: INSERTED } } }] }";
+    let query = format!("subscription {{ recordChanged({filter}) {{ sequence }} }}");
+    socket.subscribe("a", &query).await;
+    app.wait_for_followers((0, 1)).await;
+    app.work().await;
+    let listed = format!("{{ recordChanges(first: 500, {filter}) {{ nodes {{ sequence }} }} }}");
+    let listed = app.query(&listed).await["recordChanges"]["nodes"].take();
+    let listed = listed.as_array().expect("a list");
+    assert_eq!(listed.len(), 15, "the skills");
+    for change in listed {
+        assert_eq!(socket.event("a").await["recordChanged"], *change);
+    }
+}
+
+// what happens while nobody can hear it is found when somebody can
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_the_listening_connection_is_cut() {
+    let app = TestApp::start().await;
+    let mut changes = app.socket(READER).await;
+    changes
+        .subscribe("a", "subscription { recordChanged { sequence } }")
+        .await;
+    let mut runs = app.socket(READER).await;
+    runs.subscribe("a", "subscription { syncRunUpdated { endpoint status } }")
+        .await;
+    app.wait_for_followers((1, 1)).await;
+    let mut ended = 0;
+    while app.step().await.is_some() {
+        eventually("a listener to cut", async || app.count(CUT).await >= 1).await;
+        ended += 1;
+    }
+    app.work().await;
+    for sequence in app.feed().await {
+        let change = changes.event("a").await;
+        assert_eq!(text(&change["recordChanged"]["sequence"]), sequence);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < ended {
+        let run = runs.event("a").await["syncRunUpdated"].take();
+        if run["status"] == "SUCCEEDED" {
+            seen.insert(text(&run["endpoint"]));
+        }
+    }
+}
+
+// F71: the memory is bounded, and the reader is told where to go on
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_too_far_behind_is_told_where_to_go_on() {
+    let app = TestApp::start().await;
+    let integration = app.integration();
+    let mut all = app.socket(READER).await;
+    all.subscribe("a", "subscription { recordChanged { sequence } }")
+        .await;
+    let mut few = app.socket(READER).await;
+    let query = "subscription { recordChanged(filter: { komboId: { in: [\"u7\", \"u10001\"] } }) { komboId } }";
+    few.subscribe("a", query).await;
+    app.wait_for_followers((0, 2)).await;
+    app.sql(&format!(
+        "INSERT INTO record_changes (integration_id, at, model, id, kind, run_id) \
+         SELECT '{integration}', now(), 'users', 'u' || n, 'INSERTED', 1 FROM generate_series(1, 10001) n"
+    ))
+    .await;
+    let told = all.hear().await;
+    assert_eq!(told["type"], "error", "{told}");
+    let cursor = text(&told["payload"][0]["extensions"]["after"]);
+    let query =
+        format!("{{ recordChanges(first: 1, after: \"{cursor}\") {{ nodes {{ komboId }} }} }}");
+    let list = app.query(&query).await;
+    assert_eq!(list["recordChanges"]["nodes"], json!([{ "komboId": "u1" }]));
+    // whoever wanted few of them has lost none
+    for id in ["u7", "u10001"] {
+        assert_eq!(
+            few.event("a").await,
+            json!({ "recordChanged": { "komboId": id } })
+        );
+    }
+    app.wait_for_followers((0, 1)).await;
+}
+
+// F65, F70
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_follows_what_belongs_to_others() {
+    let app = TestApp::with(Setup {
+        simulator: Options {
+            integrations: 2,
+            ..Setup::default().simulator
+        },
+        ..Setup::default()
+    })
+    .await;
+    let [own, other] = &app.simulator.integration_ids()[..] else {
+        panic!("two integrations");
+    };
+    let mut changes = app.follow(
+        &[own],
+        "subscription { recordChanged { integration { komboId } } }",
+    );
+    let mut runs = app.follow(
+        &[own],
+        "subscription { syncRunUpdated { integration { komboId } status } }",
+    );
+    let others =
+        format!("subscription {{ syncRunUpdated(integrationKomboId: \"{other}\") {{ id }} }}");
+    let mut others = app.follow(&[own], &others);
+    let (own_id, followers) = (own.clone(), app.live.clone());
+    let heard = tokio::spawn(async move {
+        for _ in 0..100 {
+            let change = next(&mut changes).await;
+            assert_eq!(
+                change["data"]["recordChanged"]["integration"]["komboId"],
+                own_id
+            );
+        }
+        let mut ended = 0;
+        while ended < 4 {
+            let run = next(&mut runs).await["data"]["syncRunUpdated"].take();
+            assert_eq!(run["integration"]["komboId"], own_id);
+            ended += i32::from(run["status"] == "SUCCEEDED");
+        }
+    });
+    let silent = tokio::spawn(async move { others.next().await });
+    eventually("they follow", async || followers.followers().1 == 1).await;
+    app.work().await;
+    heard.await.expect("only the viewer's own");
+    assert!(!silent.is_finished());
+    silent.abort();
+
+    let of_other = app
+        .query(&format!("{{ syncRuns(first: 1, filter: {{ integrationKomboId: {{ eq: \"{other}\" }} }}) {{ nodes {{ id }} }} }}"))
+        .await;
+    let of_other = text(&of_other["syncRuns"]["nodes"][0]["id"]);
+    for id in [of_other.as_str(), "U3luY1J1bgo5OTk5OTk", "nonsense"] {
+        let query = format!("subscription {{ syncRunUpdated(runId: \"{id}\") {{ id }} }}");
+        let mut stream = app.follow(&[own], &query);
+        let told = next(&mut stream).await;
+        assert_eq!(
+            told["errors"][0]["extensions"]["code"], "NOT_FOUND",
+            "{id}: {told}"
+        );
+        assert_eq!(
+            told["errors"][0]["message"],
+            "there is no sync run with this id"
+        );
+        assert!(stream.next().await.is_none(), "it has ended");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_and_mutations_are_answered_by_socket_as_well() {
+    let app = TestApp::loaded().await;
+    let mut socket = app.socket(READER).await;
+    socket
+        .subscribe("q", "{ b: users { totalCount } a: skills { totalCount } }")
+        .await;
+    let heard = socket.hear().await;
+    assert_eq!(heard["payload"]["data"]["b"]["totalCount"], 60);
+    assert_eq!(
+        socket.hear().await,
+        json!({ "id": "q", "type": "complete" })
+    );
+    // an error of a field comes with what there is of an answer, one of the request instead of it
+    socket
+        .subscribe("m", "mutation { triggerResync(input: {}) { coalesced } }")
+        .await;
+    let heard = socket.hear().await;
+    assert_eq!(heard["type"], "next", "{heard}");
+    assert_eq!(
+        heard["payload"]["errors"][0]["extensions"]["code"],
+        "FORBIDDEN"
+    );
+    assert_eq!(socket.hear().await["type"], "complete");
+    socket.subscribe("w", "{ nothingLikeIt }").await;
+    let heard = socket.hear().await;
+    assert_eq!(
+        (&heard["type"], &heard["id"]),
+        (&json!("error"), &json!("w"))
+    );
+    assert_eq!(heard["payload"][0]["extensions"]["code"], "BAD_USER_INPUT");
+    // and the id is free again
+    let mut admin = app.socket(ADMIN).await;
+    admin
+        .subscribe("w", "mutation { triggerResync(input: {}) { coalesced } }")
+        .await;
+    assert_eq!(
+        admin.event("w").await,
+        json!({ "triggerResync": { "coalesced": false } })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_breach_of_the_protocol_has_its_code() {
+    let app = with_sockets(SocketSettings {
+        init_wait: Duration::from_millis(300),
+        ..SocketSettings::default()
+    })
+    .await;
+    let silent = Socket::silent(app.address).await;
+    assert_eq!(silent.closed().await, 4408, "it said nothing");
+
+    let other = Socket::open(app.address, "", &[]).await;
+    let other = other.expect("a socket");
+    assert_eq!(other.closed().await, 4406, "it speaks another protocol");
+
+    let mut wrong = Socket::silent(app.address).await;
+    wrong.init("wrong").await;
+    assert_eq!(wrong.closed().await, 4403, "nobody we know");
+
+    let mut nobody = Socket::silent(app.address).await;
+    nobody.say(&json!({ "type": "connection_init" })).await;
+    assert_eq!(nobody.closed().await, 4403, "no token at all");
+
+    let mut hasty = Socket::silent(app.address).await;
+    hasty.subscribe("1", CHANGES).await;
+    assert_eq!(hasty.closed().await, 4401, "it has not said who it is");
+
+    let mut twice = app.socket(READER).await;
+    twice.init(READER).await;
+    assert_eq!(twice.closed().await, 4429, "it has said so already");
+
+    let mut same = app.socket(READER).await;
+    same.subscribe("1", CHANGES).await;
+    same.subscribe("1", CHANGES).await;
+    assert_eq!(same.closed().await, 4409, "the id is in use");
+
+    for text in [
+        "no JSON",
+        "{}",
+        r#"{"type":"start"}"#,
+        r#"{"type":"subscribe","id":"1"}"#,
+    ] {
+        let mut malformed = app.socket(READER).await;
+        malformed.say_text(text).await;
+        assert_eq!(malformed.closed().await, 4400, "{text}");
+    }
+    let mut long = app.socket(READER).await;
+    long.say_text(&"x".repeat(300_000)).await;
+    assert_eq!(long.closed().await, 1009, "too long");
+    eventually("all are closed", async || app.sockets.open() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_may_come_with_the_upgrade() {
+    let app = TestApp::start().await;
+    let bearer = format!("Bearer {READER}");
+    let headers = [("authorization", bearer.as_str())];
+    let mut socket = Socket::open(app.address, "graphql-transport-ws", &headers)
+        .await
+        .expect("a socket");
+    socket.say(&json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.hear().await["type"], "connection_ack");
+}
+
+// F71, and a page of another site must not talk to a server on the reader's own machine
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_sites_and_too_many_sockets_are_refused() {
+    let app = with_sockets(SocketSettings {
+        connections: 1,
+        ..SocketSettings::default()
+    })
+    .await;
+    let open = async |origin: &str| {
+        Socket::open(app.address, "graphql-transport-ws", &[("origin", origin)]).await
+    };
+    let own = format!("http://{}", app.address);
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
+        assert_eq!(open(origin).await.err(), Some(403), "{origin}");
+    }
+    let first = open(&own).await.expect("its own page");
+    assert_eq!(open(&own).await.err(), Some(503), "the second of one");
+    drop(first);
+    eventually("the place is free again", async || open(&own).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_completes_ends_and_the_rest_goes_on() {
+    let app = with_sockets(SocketSettings {
+        operations: 2,
+        ..SocketSettings::default()
+    })
+    .await;
+    let mut socket = app.socket(READER).await;
+    for id in ["1", "2", "3"] {
+        socket.subscribe(id, CHANGES).await;
+    }
+    let refused = socket.hear().await;
+    assert_eq!(
+        (&refused["type"], &refused["id"]),
+        (&json!("error"), &json!("3"))
+    );
+    assert_eq!(
+        refused["payload"][0]["extensions"]["code"],
+        "QUERY_TOO_COMPLEX"
+    );
+    app.wait_for_followers((0, 2)).await;
+    socket.say(&json!({ "type": "complete", "id": "1" })).await;
+    app.wait_for_followers((0, 1)).await;
+    app.work().await;
+    assert!(socket.event("2").await["recordChanged"]["sequence"].is_string());
+    socket
+        .say(&json!({ "type": "ping", "payload": { "a": 1 } }))
+        .await;
+    loop {
+        let heard = socket.hear().await;
+        if heard["type"] == "pong" {
+            assert_eq!(heard["payload"], json!({ "a": 1 }));
+            break;
+        }
+        assert_eq!(heard["id"], "2");
+    }
+}
+
+// F71
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_vanished_leaves_nothing_behind() {
+    let app = TestApp::start().await;
+    let mut socket = app.socket(READER).await;
+    socket.subscribe("1", CHANGES).await;
+    socket
+        .subscribe("2", "subscription { syncRunUpdated { id } }")
+        .await;
+    app.wait_for_followers((1, 1)).await;
+    drop(socket);
+    app.wait_for_followers((0, 0)).await;
+    eventually("its socket is closed", async || app.sockets.open() == 0).await;
+}
+
+// F71: neither a peer that is silent nor one that does not read is kept
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_does_not_answer_is_given_up() {
+    let app = with_sockets(SocketSettings {
+        ping_every: Duration::from_millis(100),
+        ..SocketSettings::default()
+    })
+    .await;
+    // nobody reads from it, so nobody answers its pings
+    let mut socket = app.socket(READER).await;
+    socket.subscribe("1", CHANGES).await;
+    app.wait_for_followers((0, 1)).await;
+    app.wait_for_followers((0, 0)).await;
+    eventually("its socket is closed", async || app.sockets.open() == 0).await;
+    drop(socket);
+}
+
+// F71
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_does_not_take_what_it_asked_for_is_given_up() {
+    let app = with_sockets(SocketSettings {
+        send_wait: Duration::from_millis(300),
+        ..SocketSettings::default()
+    })
+    .await;
+    app.work().await;
+    let mut socket = app.socket(READER).await;
+    let much: String = (0..20)
+        .map(|n| format!("a{n}: courseProgressions(first: 300) {{ nodes {{ id komboId remoteData user {{ remoteData }} }} }} "))
+        .collect();
+    for id in 0..20 {
+        socket
+            .subscribe(&id.to_string(), &format!("{{ {much} }}"))
+            .await;
+    }
+    eventually("its socket is closed", async || app.sockets.open() == 0).await;
+    drop(socket);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_says_goodbye_and_does_not_wait() {
+    let world = World::new().await;
+    let mut server = world.start().await;
+    let mut polite = Socket::of(server.address, READER).await;
+    polite
+        .subscribe("1", "subscription { recordChanged { sequence } }")
+        .await;
+    let rude = Socket::of(server.address, READER).await;
+    let farewell = tokio::spawn(polite.closed());
+    assert_eq!(server.terminate().await, Some(0), "{}", server.said());
+    assert_eq!(farewell.await.expect("it is told"), 1001);
+    drop(rude);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_has_one_root_field_wherever_it_stands() {
+    let app = TestApp::start().await;
+    let mut socket = app.socket(READER).await;
+    let query = "subscription { ...A ... on Subscription { recordChanged { kind } } } \
+         fragment A on Subscription { recordChanged { ...B } } fragment B on RecordChange { sequence }";
+    socket.subscribe("1", query).await;
+    app.wait_for_followers((0, 1)).await;
+    app.work().await;
+    let change = socket.event("1").await;
+    assert_eq!(change["recordChanged"]["kind"], "INSERTED");
+    assert!(change["recordChanged"]["sequence"].is_string(), "{change}");
+    let mut socket = app.socket(READER).await;
+    for query in [
+        "subscription { a: recordChanged { kind } b: recordChanged { kind } }",
+        "subscription { ...A } fragment A on Subscription { ...A }",
+        "subscription { ...A }",
+        "subscription { __typename }",
+        "subscription { recordChanged { kind nothingLikeIt } }",
+        "subscription { recordChanged(filter: { at: { gt: \"yesterday\" } }) { kind } }",
+        "subscription { syncRunUpdated { heldBackRemovals(first: 501) { totalCount } } }",
+    ] {
+        socket.subscribe("1", query).await;
+        let heard = socket.hear().await;
+        assert_eq!(heard["type"], "error", "{query}: {heard}");
+        assert_eq!(
+            heard["payload"][0]["extensions"]["code"], "BAD_USER_INPUT",
+            "{query}"
+        );
+    }
+}
