@@ -9,6 +9,7 @@ use kombo_mirror::auth::{Scope, Viewer};
 use kombo_mirror::config::GraphqlSettings;
 use kombo_mirror::db::{self, Behind, Pool, ReadError, Reads, Statement};
 use kombo_mirror::graphql::Schema;
+use kombo_mirror::sync::Engine;
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -53,14 +54,18 @@ fn viewer(integrations: Option<Vec<String>>) -> Viewer {
 }
 
 async fn execute(app: &TestApp, viewer: Viewer, query: &str) -> Value {
-    let schema = Schema::new(Some(app.engine.clone()), &GraphqlSettings::default());
+    execute_on(app.engine.clone(), viewer, query).await
+}
+
+async fn execute_on(engine: Engine, viewer: Viewer, query: &str) -> Value {
+    let schema = Schema::new(Some(engine), &GraphqlSettings::default());
     let answer = schema.execute(Request::new(query), viewer).await;
     serde_json::to_value(&answer).expect("an answer")
 }
 
 /// Holds a table so that nobody can read it, until the returned connection is dropped.
-async fn hold(app: &TestApp, table: &str) -> db::Connection {
-    let mut connection = app.database().await;
+async fn hold(app: &TestApp, table: &str) -> AsyncPgConnection {
+    let mut connection = db::Connection::take(app.database().await);
     connection
         .batch_execute(&format!(
             "BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"
@@ -126,12 +131,20 @@ async fn the_answer_of_a_mutation_has_the_same_limit() {
     let mutation = format!(
         "mutation {{ pauseIntegration(komboId: \"{id}\") {{ paused users {{ totalCount }} }} }}"
     );
-    for viewer in [viewer(None), viewer(Some(vec![id.clone()]))] {
-        let answer = execute(&app, viewer, &mutation).await;
+    let mut with_standby = app.engine.clone();
+    with_standby.reads.may_lag = true;
+    for (engine, viewer) in [
+        (&app.engine, viewer(None)),
+        (&app.engine, viewer(Some(vec![id.clone()]))),
+        (&with_standby, viewer(None)),
+        (&with_standby, viewer(Some(vec![id.clone()]))),
+    ] {
+        let answer = execute_on(engine.clone(), viewer, &mutation).await;
         assert_eq!(
             answer["errors"][0]["extensions"]["code"], "TIMEOUT",
             "{answer}"
         );
+        assert_eq!(answer["errors"][0]["path"], json!(["pauseIntegration"]));
     }
     drop(held);
     let mutation = format!(

@@ -290,8 +290,8 @@ async fn nobody_follows_what_belongs_to_others() {
     let others =
         format!("subscription {{ syncRunUpdated(integrationKomboId: \"{other}\") {{ id }} }}");
     let mut others = app.follow(&[own], &others);
-    let (own_id, followers) = (own.clone(), app.live.clone());
-    let heard = tokio::spawn(async move {
+    let own_id = own.clone();
+    let heard_changes = tokio::spawn(async move {
         for _ in 0..100 {
             let change = next(&mut changes).await;
             assert_eq!(
@@ -299,6 +299,9 @@ async fn nobody_follows_what_belongs_to_others() {
                 own_id
             );
         }
+    });
+    let own_id = own.clone();
+    let heard_runs = tokio::spawn(async move {
         let mut ended = 0;
         while ended < 4 {
             let run = next(&mut runs).await["data"]["syncRunUpdated"].take();
@@ -307,9 +310,10 @@ async fn nobody_follows_what_belongs_to_others() {
         }
     });
     let silent = tokio::spawn(async move { others.next().await });
-    eventually("they follow", async || followers.followers().1 == 1).await;
+    app.wait_for_followers((2, 1)).await;
     app.work().await;
-    heard.await.expect("only the viewer's own");
+    heard_changes.await.expect("only the viewer's own");
+    heard_runs.await.expect("only the viewer's own");
     assert!(!silent.is_finished());
     silent.abort();
 
