@@ -44,6 +44,7 @@ impl TestApp {
             scope: Scope::Read,
             integrations: Some(integrations.iter().map(|id| (*id).to_owned()).collect()),
             name: "somebody".to_owned(),
+            expires_at: None,
         };
         let schema = Schema::new(Some(self.engine.clone()), &GraphqlSettings::default());
         schema.follow(Request::new(query), viewer, &self.live)

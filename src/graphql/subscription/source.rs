@@ -123,7 +123,8 @@ pub(super) async fn ask<'q, T: DeserializeOwned>(
                 .push(&format!("SELECT ({sql})::text AS answer"));
             plan.statement
         };
-        match read::answer(ctx, statement).await {
+        // a standby may not have yet what was told
+        match read::answer_up_to_date(ctx, statement).await {
             Ok(value) => return parsed(ctx, value),
             Err(error) if attempt >= TRIES => return Err(error),
             Err(_) => {
