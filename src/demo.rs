@@ -143,7 +143,9 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
     Settings {
         role: Role::All,
         database_url: postgres.url(DATABASE).into(),
+        database_read_url: postgres.url(DATABASE).into(),
         database_pool_size: 16,
+        graphql_statement_timeout: Duration::from_secs(10),
         kombo: KomboSettings::new(&simulator.base_url(), api_key),
         webhook_secrets: vec![WEBHOOK_SECRET.into()],
         integration_ids: simulator.integration_ids(),
@@ -151,6 +153,7 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
         auth: AuthSettings::Tokens {
             read: vec![READ_TOKEN.into()],
             admin: vec![ADMIN_TOKEN.into()],
+            jwt: None,
         },
         graphql: GraphqlSettings::default(),
         sync: SyncSettings::default(),

@@ -23,7 +23,7 @@
 //! | [`config`] | every setting and limit; all wrong ones are named at once | let a default hide elsewhere |
 //! | [`serve`] | a server put together, started and stopped in order | decide what is fetched or answered |
 //! | [`http`] | all routes in one list, their limits, errors as answers | hold SQL |
-//! | [`auth`] | a bearer token becomes a [`Viewer`](auth::Viewer) | keep or log the token |
+//! | [`auth`] | a bearer token or a JWT becomes a [`Viewer`](auth::Viewer) | keep or log the token |
 //! | [`webhook`] | the door: checks the signature over the raw bytes, reads the event | know the models, call Kombo |
 //! | [`inbox`] | events, each stored once together with what follows from it | answer before the commit |
 //! | [`integrations`] | which integrations exist and what Kombo says of them | call Kombo |
@@ -40,7 +40,7 @@
 //! | [`metrics`] | the numbers for Prometheus, read from the tables | show content of a record |
 //! | [`verify`] | the mirror compared with Kombo, by asking again | write, show content of a record |
 //! | [`escapes`] | JSON escapes that Postgres cannot store, replaced | change anything else |
-//! | [`db`] | pools, TLS, migrations | hold a statement about a table |
+//! | [`db`] | pools, TLS, migrations, the wall between tenants | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
 //! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
 //! | [`by_hand`] | `kombo-mirror sync`: runs asked for and worked on in the foreground, with their progress | open a door, decide what a fetch does |
@@ -79,7 +79,7 @@
 //!
 //! # The walk of a query
 //!
-//! 1. `graphql` in [`http`] finds the viewer by [`auth::viewer`] and hands the request to
+//! 1. `graphql` in [`http`] asks [`auth::Authenticator`] for the viewer and hands the request to
 //!    [`graphql::Schema::admit`], which refuses what is not on the safelist or asks for too much, whatever way it
 //!    came: tokens are counted, then the parsed document is measured in one walk.
 //! 2. [`graphql::Schema::execute_admitted`] waits for a place in the viewer's line. async-graphql validates;
@@ -87,8 +87,18 @@
 //! 3. `plan` walks the selection once, beside the [`Object`](models::object::Object) descriptions of the
 //!    models, and writes one SQL statement: columns that were asked for and nothing else, nested lists as
 //!    subqueries by index, every value of the request bound, and the viewer's integrations in its condition.
-//! 4. `read` runs the statement. Its only value is the answer's JSON, which is passed on as it is.
+//! 4. `read` runs the statement through [`db::Reads`], for a viewer of some integrations behind the [`db::wall`].
+//!    Its only value is the answer's JSON, which is passed on as it is.
 //! 5. Failures get a code; what the database said goes to the log under the request id that the client sees.
+//!
+//! # The walk of a subscription
+//!
+//! 1. A client opens a WebSocket at `socket` in [`http`] and says who it is; [`graphql::Schema::follow`] checks what
+//!    it asks for as it does a query, and registers a follower in [`live`].
+//! 2. The tables tell what moved with the commit that moved it, whichever process it was. One connection of each
+//!    process listens, reads what is new of the feed once, and hands it to all followers.
+//! 3. A follower that something concerns reads it by a plan as for a query, one statement for all that is new; one
+//!    that concerns nobody costs nothing.
 //!
 //! Comments and tests cite the rules of the sync (`docs/rules.md`) and the failures of others that each of
 //! them answers (`docs/failures.md`) by number.

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::auth::Authenticator;
 use crate::budget::SharedBudget;
 use crate::config::Settings;
-use crate::db::Listener;
+use crate::db::{Listener, Reads};
 use crate::graphql::Schema;
 use crate::http::{self, App, Sockets};
 use crate::integrations::Details;
@@ -80,6 +81,12 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// The database cannot be reached or migrated.
 pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> {
     let pool = db::pool(&settings.database_url, settings.database_pool_size)?;
+    let reads = Reads::open(
+        &settings.database_read_url,
+        settings.database_pool_size,
+        settings.graphql_statement_timeout,
+        settings.database_read_url.expose_secret() != settings.database_url.expose_secret(),
+    )?;
     let applied = db::migrate(&pool).await?;
     tracing::info!(applied, "the database schema is up to date");
     let mut connection = pool.get().await?;
@@ -94,6 +101,7 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
     let budget = Arc::new(SharedBudget::new(pool.clone(), &settings.kombo));
     Ok(Engine {
         pool,
+        reads,
         kombo: Arc::new(Client::new(settings.kombo.clone(), budget)?),
         settings: Arc::new(settings.sync.clone()),
         doorbell: Arc::new(Notify::new()),
@@ -108,9 +116,13 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
 /// A part of the server ended by itself; it is named.
 pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
     let engine = prepare(&settings, stop.clone()).await?;
+    let authenticator = Authenticator::new(&settings.auth, engine.clock.clone())?;
+    if settings.role.serves_api() {
+        check_walls(&settings, &engine).await?;
+    }
     let live = Live::default();
     let sockets = Sockets::new(settings.sockets.clone());
-    let routes = routes(&settings, &engine, &live, &sockets);
+    let routes = routes(&settings, &engine, authenticator.clone(), &live, &sockets);
     let address = listener.local_addr()?;
     tracing::info!(%address, role = ?settings.role, "listening");
     let mut parts = Parts::new();
@@ -124,6 +136,10 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
         Ok(())
     }));
     if settings.role.serves_api() {
+        parts.spawn(named(
+            "keys of JWTs",
+            keep_keys(authenticator, stop.clone()),
+        ));
         let url = settings.database_url.clone();
         let kept = live.keep(url, engine.clock.clone(), stop.clone());
         parts.spawn(named("live", kept));
@@ -149,7 +165,13 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
 
 type Parts = JoinSet<(&'static str, anyhow::Result<()>)>;
 
-fn routes(settings: &Settings, engine: &Engine, live: &Live, sockets: &Sockets) -> axum::Router {
+fn routes(
+    settings: &Settings,
+    engine: &Engine,
+    auth: Authenticator,
+    live: &Live,
+    sockets: &Sockets,
+) -> axum::Router {
     if !settings.role.serves_api() {
         return http::worker_routes(engine.clone());
     }
@@ -158,10 +180,37 @@ fn routes(settings: &Settings, engine: &Engine, live: &Live, sockets: &Sockets) 
         engine: engine.clone(),
         live: live.clone(),
         sockets: sockets.clone(),
-        auth: Arc::new(settings.auth.clone()),
+        auth,
         webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
         refused_webhooks: Arc::new(AtomicU64::new(0)),
     })
+}
+
+/// Nobody may be served by a database that hides what they may see, or shows what they may not.
+async fn check_walls(settings: &Settings, engine: &Engine) -> anyhow::Result<()> {
+    db::wall::check_owner(&engine.pool).await?;
+    if settings.auth.has_jwt() {
+        db::wall::check(&engine.pool).await?;
+    }
+    // a standby that is away does not keep the server from starting
+    if let Err(error) = engine.reads.pool.get().await {
+        tracing::warn!(%error, "the database of DATABASE_READ_URL does not answer: GraphQL waits for it");
+        return Ok(());
+    }
+    let reads = &engine.reads.pool;
+    let checked = async {
+        db::wall::check_owner(reads).await?;
+        if settings.auth.has_jwt() {
+            db::wall::check(reads).await?;
+        }
+        anyhow::Ok(())
+    };
+    checked.await.context("the database of DATABASE_READ_URL")
+}
+
+async fn keep_keys(authenticator: Authenticator, stop: Stop) -> anyhow::Result<()> {
+    authenticator.keep_keys(stop).await;
+    Ok(())
 }
 
 fn spawn_workers(parts: &mut Parts, engine: &Engine, database_url: SecretString) {

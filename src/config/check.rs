@@ -17,6 +17,12 @@ const KOMBO_EU: &str = "https://api.kombo.dev/v1";
 const LEASES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(600);
 
+/// Well below the limit of a request, so that its error comes from where it arose.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// To Postgres zero is no limit at all.
+const STATEMENT_TIMEOUTS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(600);
+
 /// An endpoint that is fetched more rarely loses deletions.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(13 * 24 * 3600);
 
@@ -82,6 +88,7 @@ impl Doors {
             auth: AuthSettings::Tokens {
                 read: Vec::new(),
                 admin: Vec::new(),
+                jwt: None,
             },
         }
     }
@@ -131,6 +138,8 @@ impl Check {
         doors: Doors,
     ) -> Result<Settings, Vec<String>> {
         let database_url = self.database_url(raw);
+        let database_read_url = self.database_read_url(raw);
+        let graphql_statement_timeout = self.statement_timeout(raw);
         let api_key = self.secret(
             "KOMBO_API_KEY",
             raw.kombo_api_key.as_ref(),
@@ -154,8 +163,10 @@ impl Check {
         match (database_url, self.problems.is_empty()) {
             (Some(database_url), true) => Ok(Settings {
                 role,
+                database_read_url: database_read_url.unwrap_or_else(|| database_url.clone()),
                 database_url,
                 database_pool_size,
+                graphql_statement_timeout,
                 kombo: KomboSettings::new(&api_url, api_key.unwrap_or_default()),
                 webhook_secrets: doors.webhook_secrets,
                 integration_ids: list(raw.kombo_integration_ids.as_deref().unwrap_or_default()),
@@ -189,6 +200,36 @@ impl Check {
             }
         }
         url
+    }
+
+    fn database_read_url(&mut self, raw: &RawSettings) -> Option<SecretString> {
+        let url = self.secret(
+            "DATABASE_READ_URL",
+            raw.database_read_url.as_ref(),
+            raw.database_read_url_file.as_ref(),
+        );
+        if let Some(url) = &url
+            && let Err(error) = db::pool(url, 1)
+        {
+            self.problems
+                .push(format!("DATABASE_READ_URL cannot be used: {error:#}"));
+        }
+        url
+    }
+
+    fn statement_timeout(&mut self, raw: &RawSettings) -> Duration {
+        let timeout = self.duration(
+            "GRAPHQL_STATEMENT_TIMEOUT",
+            raw.graphql_statement_timeout.as_ref(),
+            STATEMENT_TIMEOUT,
+        );
+        if !STATEMENT_TIMEOUTS.contains(&timeout) {
+            self.problems.push(
+                "GRAPHQL_STATEMENT_TIMEOUT must be from 10ms to 10m: without a limit one query could occupy the database for ever"
+                    .to_owned(),
+            );
+        }
+        timeout
     }
 
     fn api_url(&mut self, text: &str) -> String {
@@ -269,50 +310,6 @@ impl Check {
             }
         }
         sync
-    }
-
-    fn auth(&mut self, raw: &RawSettings, role: Role, listen_addr: SocketAddr) -> AuthSettings {
-        let read = self.secrets(
-            "API_READ_TOKENS",
-            raw.api_read_tokens.as_ref(),
-            raw.api_read_tokens_file.as_ref(),
-        );
-        let admin = self.secrets(
-            "API_ADMIN_TOKENS",
-            raw.api_admin_tokens.as_ref(),
-            raw.api_admin_tokens_file.as_ref(),
-        );
-        let has_tokens = !read.is_empty() || !admin.is_empty();
-        match raw.auth.as_deref().unwrap_or("on") {
-            "off" => {
-                if has_tokens {
-                    self.problems.push(
-                        "AUTH=off contradicts API_READ_TOKENS and API_ADMIN_TOKENS: choose one"
-                            .to_owned(),
-                    );
-                }
-                if !listen_addr.ip().is_loopback() {
-                    self.problems.push(format!(
-                        "AUTH=off is allowed on a loopback address only, not on LISTEN_ADDR={listen_addr}"
-                    ));
-                }
-                AuthSettings::Off
-            }
-            "on" => {
-                if !has_tokens && role.serves_api() {
-                    self.problems.push(
-                        "API_READ_TOKENS or API_ADMIN_TOKENS is missing: set one, or AUTH=off on a loopback address"
-                            .to_owned(),
-                    );
-                }
-                AuthSettings::Tokens { read, admin }
-            }
-            other => {
-                self.problems
-                    .push(format!("AUTH must be on or off, not {other:?}"));
-                AuthSettings::Tokens { read, admin }
-            }
-        }
     }
 
     fn log_format(&mut self, value: Option<&String>) -> LogFormat {

@@ -5,6 +5,7 @@
 //! not have to restart the server once per mistake. Secrets are read into [`SecretString`], which shows
 //! nothing in `Debug`.
 
+mod auth;
 mod check;
 mod limits;
 mod read;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
+pub use auth::{AuthSettings, JwtSettings};
 pub use check::log_format;
 pub use limits::{GraphqlSettings, Limit, Origins, RawGraphqlSettings};
 pub use retention::RetentionSettings;
@@ -39,7 +41,13 @@ pub struct RawSettings {
     /// File that holds DATABASE_URL
     #[arg(long, env = "DATABASE_URL_FILE")]
     pub database_url_file: Option<String>,
-    /// Connections to Postgres, at most [default: 16]
+    /// Postgres URL that GraphQL reads from, for instance of a standby [default: DATABASE_URL]
+    #[arg(long, env = "DATABASE_READ_URL", hide_env_values = true)]
+    pub database_read_url: Option<String>,
+    /// File that holds DATABASE_READ_URL
+    #[arg(long, env = "DATABASE_READ_URL_FILE")]
+    pub database_read_url_file: Option<String>,
+    /// Connections to Postgres, at most, and as many again for the reads of GraphQL [default: 16]
     #[arg(long, env = "DATABASE_POOL_SIZE")]
     pub database_pool_size: Option<String>,
     /// Base URL of Kombo's API [default: https://api.kombo.dev/v1]
@@ -75,9 +83,27 @@ pub struct RawSettings {
     /// File that holds API_ADMIN_TOKENS
     #[arg(long, env = "API_ADMIN_TOKENS_FILE")]
     pub api_admin_tokens_file: Option<String>,
+    /// Secret that JWTs are signed with by HS256, at least 32 bytes
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
+    pub jwt_secret: Option<String>,
+    /// File that holds JWT_SECRET
+    #[arg(long, env = "JWT_SECRET_FILE")]
+    pub jwt_secret_file: Option<String>,
+    /// Where the issuer of JWTs publishes its public keys (RS*, PS*, ES256, ES384 and EdDSA)
+    #[arg(long, env = "JWT_JWKS_URL")]
+    pub jwt_jwks_url: Option<String>,
+    /// The "iss" that a JWT must have [default: any]
+    #[arg(long, env = "JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// What a JWT's "aud" may be, comma-separated; without it a JWT that has an "aud" is refused [default: none]
+    #[arg(long, env = "JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
     /// "off" lets everybody in, on a loopback address only [default: on]
     #[arg(long, env = "AUTH")]
     pub auth: Option<String>,
+    /// A read of GraphQL that takes the database longer is given up with the error TIMEOUT [default: 10s]
+    #[arg(long, env = "GRAPHQL_STATEMENT_TIMEOUT")]
+    pub graphql_statement_timeout: Option<String>,
     /// What one GraphQL request may ask for.
     #[command(flatten)]
     pub graphql: RawGraphqlSettings,
@@ -163,8 +189,12 @@ pub struct Settings {
     pub role: Role,
     /// See [`RawSettings::database_url`].
     pub database_url: SecretString,
-    /// Connections, at least 4.
+    /// Where GraphQL reads: the same database, or a standby of it.
+    pub database_read_url: SecretString,
+    /// Connections of each of the two pools, at least 4.
     pub database_pool_size: usize,
+    /// A statement of GraphQL that takes longer is given up.
+    pub graphql_statement_timeout: Duration,
     /// What the client of Kombo needs.
     pub kombo: KomboSettings,
     /// Secrets that a webhook may be signed with; empty only where no webhook is received.
@@ -198,20 +228,6 @@ pub struct KomboSettings {
     pub attempts: u32,
     /// The longest wait inside one call; Kombo asking for more puts the run back into the queue.
     pub longest_wait: Duration,
-}
-
-/// Who may ask the GraphQL API.
-#[derive(Debug, Clone)]
-pub enum AuthSettings {
-    /// Everybody may do everything; only ever on a loopback address.
-    Off,
-    /// Bearer tokens.
-    Tokens {
-        /// May read.
-        read: Vec<SecretString>,
-        /// May read, run mutations and see which webhooks came.
-        admin: Vec<SecretString>,
-    },
 }
 
 /// When and how far to fetch.

@@ -151,3 +151,80 @@ fn a_secret_may_come_from_a_file() {
     let settings = Settings::check(&raw).unwrap();
     assert_eq!(settings.kombo.api_key.expose_secret(), "ks_dev_2");
 }
+
+const JWT_SECRET: &str = "thirty-two bytes or more of chance";
+
+fn with_jwt() -> RawSettings {
+    RawSettings {
+        api_read_tokens: None,
+        jwt_secret: Some(JWT_SECRET.to_owned()),
+        ..complete()
+    }
+}
+
+#[test]
+fn one_way_to_know_viewers_is_enough_and_off_contradicts_each() {
+    let by_url = RawSettings {
+        api_read_tokens: None,
+        jwt_jwks_url: Some("https://issuer.example.com/keys".to_owned()),
+        ..complete()
+    };
+    for raw in [complete(), with_jwt(), by_url] {
+        assert!(Settings::check(&raw).is_ok());
+        let off = RawSettings {
+            auth: Some("off".to_owned()),
+            ..raw
+        };
+        assert_eq!(Settings::check(&off).unwrap_err().len(), 1);
+    }
+}
+
+#[test]
+fn settings_of_jwts_that_would_let_in_too_many_or_nobody_are_refused() {
+    let problem = |change: fn(&mut RawSettings)| {
+        let mut raw = with_jwt();
+        change(&mut raw);
+        Settings::check(&raw).unwrap_err().join(", ")
+    };
+    let short = problem(|raw| raw.jwt_secret = Some("x".repeat(31)));
+    assert!(
+        short.contains("JWT_SECRET") && short.contains("32 bytes"),
+        "{short}"
+    );
+    for url in ["issuer.example.com", "file:///keys.json", "https://"] {
+        let mut raw = with_jwt();
+        raw.jwt_jwks_url = Some(url.to_owned());
+        let problems = Settings::check(&raw).unwrap_err().join(", ");
+        assert!(problems.contains("JWT_JWKS_URL"), "{url}: {problems}");
+    }
+    let unused = problem(|raw| {
+        raw.jwt_secret = None;
+        raw.api_read_tokens = Some("reader".to_owned());
+        raw.jwt_issuer = Some("https://issuer.example.com".to_owned());
+    });
+    assert!(unused.contains("JWT_ISSUER"), "{unused}");
+    let shown = format!("{:?}", Settings::check(&with_jwt()).unwrap());
+    assert!(!shown.contains(JWT_SECRET));
+}
+
+#[test]
+fn graphql_reads_the_same_database_unless_told_otherwise_and_never_without_a_limit() {
+    let settings = Settings::check(&complete()).unwrap();
+    assert_eq!(
+        settings.database_read_url.expose_secret(),
+        settings.database_url.expose_secret()
+    );
+    for wrong in ["0s", "1ms", "1h", "soon"] {
+        let raw = RawSettings {
+            graphql_statement_timeout: Some(wrong.to_owned()),
+            database_read_url: Some("mysql://standby/kombo".to_owned()),
+            ..complete()
+        };
+        let problems = Settings::check(&raw).unwrap_err().join(", ");
+        assert!(
+            problems.contains("GRAPHQL_STATEMENT_TIMEOUT"),
+            "{wrong}: {problems}"
+        );
+        assert!(problems.contains("DATABASE_READ_URL"), "{problems}");
+    }
+}

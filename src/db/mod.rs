@@ -4,8 +4,10 @@
 //! SQL lives beside the table it serves (`queue/`, `inbox.rs`, `integrations.rs`, `models/`, `graphql/`).
 
 mod listen;
+mod reads;
 mod statement;
 mod tls;
+pub mod wall;
 
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use listen::{Heard, Listener};
+pub use reads::{Behind, ReadError, Reads};
 pub use statement::Statement;
 
 /// The migrations of this version, in the binary.
@@ -43,9 +46,19 @@ pub type Connection = Object<AsyncPgConnection>;
 /// # Errors
 /// An unusable URL: a wrong scheme, an unknown `sslmode`, a root certificate that cannot be read.
 pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
-    let target = tls::Target::parse(url.expose_secret())?;
+    pool_of(tls::Target::parse(url.expose_secret())?, size, tls::connect)
+}
+
+fn pool_of<F>(
+    target: tls::Target,
+    size: usize,
+    connect: impl Fn(tls::Target) -> F + Send + Sync + 'static,
+) -> anyhow::Result<Pool>
+where
+    F: Future<Output = diesel::ConnectionResult<AsyncPgConnection>> + Send + 'static,
+{
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
-    config.custom_setup = Box::new(move |_| tls::connect(target.clone()).boxed());
+    config.custom_setup = Box::new(move |_| connect(target.clone()).boxed());
     // `Verified` would ask `SELECT 1` at every checkout; a broken connection shows itself on use.
     config.recycling_method = RecyclingMethod::Fast;
     let manager = AsyncDieselConnectionManager::new_with_config("", config);
@@ -57,7 +70,7 @@ pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
         .build()?)
 }
 
-/// Applies the pending migrations and returns how many there were.
+/// Applies the pending migrations, sees to the readers' role ([`wall`]), and returns how many migrations there were.
 ///
 /// # Errors
 /// The database cannot be reached, or a migration fails (it is rolled back).
@@ -76,6 +89,12 @@ pub async fn migrate(pool: &Pool) -> anyhow::Result<usize> {
         (applied, harness.into_inner())
     })
     .await?;
+    if applied.is_ok()
+        && let Err(error) = wall::raise(&mut connection).await
+    {
+        // whoever relies on the role asks for it before
+        tracing::warn!(%error, "the readers' role could not be seen to");
+    }
     connection
         .batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
         .await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -33,9 +33,9 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn parse(url: &str) -> anyhow::Result<Self> {
-        let mut parsed = Url::parse(url).context("DATABASE_URL is not a URL")?;
+        let mut parsed = Url::parse(url).context("it is not a URL")?;
         if !matches!(parsed.scheme(), "postgres" | "postgresql") {
-            bail!("DATABASE_URL must begin with postgres:// or postgresql://");
+            bail!("it must begin with postgres:// or postgresql://");
         }
         let mut mode = "prefer".to_owned();
         let mut root_certificate = None;
@@ -61,10 +61,8 @@ impl Target {
             .iter()
             .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
         parsed.set_query(Some(&pairs.collect::<Vec<_>>().join("&")));
-        let mut config: tokio_postgres::Config = parsed
-            .as_str()
-            .parse()
-            .context("DATABASE_URL is not understood")?;
+        let mut config: tokio_postgres::Config =
+            parsed.as_str().parse().context("it is not understood")?;
         config.application_name("kombo-mirror");
         if !parsed
             .query()
@@ -85,6 +83,13 @@ impl Target {
             tls: tls.map(MakeRustlsConnect::new),
         })
     }
+
+    /// Tells every session more; it comes last and wins over the URL.
+    pub(super) fn told(mut self, options: &str) -> Self {
+        let before = self.config.get_options().unwrap_or_default().to_owned();
+        self.config.options(format!("{before} {options}"));
+        self
+    }
 }
 
 /// What every session of ours is told; what the URL says comes later and wins.
@@ -95,11 +100,14 @@ impl Target {
 /// * A process that is frozen in the middle of a page keeps its locks, its run's among them, and nobody could
 ///   take the run over. Nothing of ours is idle in a transaction, so whoever is will not come back in time.
 /// * The same for a machine that vanished without a word.
+/// * Row-level security is for readers of some integrations. Where it would hide rows from this user itself, an
+///   error is better than a mirror that looks empty.
 /// * Compiling a statement pays where it runs for minutes. A planned read is large and runs for milliseconds: with a
 ///   hundred counts in it, it took 30 s to compile and 0.3 s to run.
 fn session_options(given: Option<&str>) -> String {
     let ours = "-c plan_cache_mode=force_custom_plan -c idle_in_transaction_session_timeout=15s \
-                -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c jit=off";
+                -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c row_security=off \
+                -c jit=off";
     given.map_or_else(|| ours.to_owned(), |given| format!("{ours} {given}"))
 }
 
@@ -115,6 +123,15 @@ pub(super) async fn connect(target: Target) -> ConnectionResult<AsyncPgConnectio
             AsyncPgConnection::try_from_client_and_connection(client, connection).await
         }
     }
+}
+
+/// Connects for reading: the database looks every second whether the client of a statement is still there.
+pub(super) async fn connect_to_read(target: Target) -> ConnectionResult<AsyncPgConnection> {
+    let mut connection = connect(target).await?;
+    // not where the database's system cannot tell; there the statement's own limit ends it
+    let look = "SET client_connection_check_interval = '1s'";
+    let _ = connection.batch_execute(look).await;
+    Ok(connection)
 }
 
 /// tokio-postgres keeps the reason (refused, unknown issuer) in the source; diesel takes text only.

@@ -132,5 +132,10 @@ async fn answer<'q>(
         let sql = sql(&mut plan, sets)?;
         plan.finished(&sql)?
     };
-    read::answer(query, statement).await
+    let answer = read::answer_up_to_date(query, statement).await;
+    answer.map_err(|mut error| {
+        // a field that resolves itself is in its own path already, and `with_field` put it there again
+        error.path.pop();
+        error
+    })
 }

@@ -57,6 +57,7 @@ use errors::Refusal;
 use limits::{Full, Limits, Lines, Place};
 use mutation::MutationRoot;
 use order::Order;
+pub use plan::Walls;
 use query::{Interfaces, QueryRoot};
 use safelist::{OnlyValidate, Safelist};
 use subscription::SubscriptionRoot;

@@ -1,14 +1,17 @@
 //! Runs a planned statement and hands its JSON on as it is.
+//!
+//! A viewer of some integrations is read from behind the second wall ([`wall`](crate::db::wall)): should a query
+//! lack its own condition, the database still shows them nothing of others. It must never reach the database by
+//! another way than [`Reads`](crate::db::Reads).
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::{Name, ServerResult, Value};
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Nullable, Text};
-use diesel_async::RunQueryDsl;
 
-use super::errors;
-use super::plan::Query;
-use crate::db::{Pool, Statement};
+use super::errors::{self, Code};
+use super::plan::{Query, Walls};
+use crate::auth::Viewer;
+use crate::db::{Behind, ReadError, Statement};
 use crate::sync::Engine;
 
 /// A value under this name is written into the response as it stands (feature `raw_value`).
@@ -21,22 +24,46 @@ pub(super) fn now(query: &Query<'_>) -> DateTime<Utc> {
         .map_or(DateTime::UNIX_EPOCH, |engine| (engine.clock)())
 }
 
-/// Runs the statement.
+/// Runs the statement, on a standby where there is one.
 ///
 /// # Errors
-/// The database failed; the client learns a request id only.
+/// TIMEOUT, or the database failed; of that the client learns a request id only.
 pub(super) async fn answer(query: &Query<'_>, statement: Statement) -> ServerResult<Value> {
-    let pool = match query.data::<Engine>() {
-        Ok(engine) => &engine.pool,
-        Err(error) => return Err(error.into_server_error(query.item.pos)),
+    run(query, statement, false).await
+}
+
+/// Runs the statement where what was just written is seen: after a mutation, and for what a notification told of.
+///
+/// # Errors
+/// As [`answer`].
+pub(super) async fn answer_up_to_date(
+    query: &Query<'_>,
+    statement: Statement,
+) -> ServerResult<Value> {
+    run(query, statement, true).await
+}
+
+async fn run(query: &Query<'_>, statement: Statement, is_news: bool) -> ServerResult<Value> {
+    let missing = |error: async_graphql::Error| error.into_server_error(query.item.pos);
+    let engine = query.data::<Engine>().map_err(missing)?;
+    let viewer = query.data::<Viewer>().map_err(missing)?;
+    let behind = match &viewer.integrations {
+        Some(ids) if Walls::of(query).has_second() => Behind::Wall(ids),
+        _ => Behind::NoWall,
     };
-    match fetch(pool, statement).await {
+    let answer = if is_news {
+        let primary = &engine.pool;
+        engine
+            .reads
+            .answer_up_to_date(primary, &statement, behind)
+            .await
+    } else {
+        engine.reads.answer(&statement, behind).await
+    };
+    match answer {
         Ok(Some(json)) => Ok(raw(json)),
         Ok(None) => Ok(Value::Null),
-        Err(error) => {
-            let error = errors::of_statement(&error).into_server_error(query.item.pos);
-            Err(query.set_error_path(error))
-        }
+        Err(error) => Err(query.set_error_path(refusal(error).into_server_error(query.item.pos))),
     }
 }
 
@@ -56,13 +83,16 @@ pub(super) fn text(value: Value) -> Option<String> {
     }
 }
 
-async fn fetch(pool: &Pool, statement: Statement) -> anyhow::Result<Option<String>> {
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Nullable<Text>)]
-        answer: Option<String>,
+fn refusal(error: ReadError) -> async_graphql::Error {
+    match error {
+        ReadError::TooLong => errors::error(
+            Code::Timeout,
+            "the database took too long for this; ask for less",
+        ),
+        ReadError::Busy => errors::error(
+            Code::Timeout,
+            "every connection to the database is in use; try again later",
+        ),
+        ReadError::Failed(error) => errors::of_statement(&error),
     }
-    let mut connection = pool.get().await?;
-    let rows: Vec<Row> = statement.get_results(&mut connection).await?;
-    Ok(rows.into_iter().next().and_then(|row| row.answer))
 }

@@ -318,7 +318,10 @@ pub(super) static SYNC_RUN: Shape = Shape {
             "Those rows.",
             Kind::Connection(to_shape(
                 &HELD_BACK_REMOVAL,
-                relation("held_back_removals {t}", "{t}.run_id = {p}.id"),
+                relation(
+                    "held_back_removals {t}",
+                    "{t}.integration_id = {p}.integration_id AND {t}.run_id = {p}.id",
+                ),
             )),
         ),
         field(

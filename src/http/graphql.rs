@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use super::negotiate::{Media, check_content};
 use super::{App, Unread, asked, doors, read_body};
-use crate::auth::{self, Viewer};
-use crate::config::{AuthSettings, Limit};
+use crate::auth::Viewer;
+use crate::config::Limit;
 use crate::graphql::{self, Code};
 
 /// Bytes of a body at most where its limit only warns.
@@ -82,7 +82,7 @@ pub(super) async fn answer(
                 "answers are application/graphql-response+json or application/json, and Accept allows neither",
             ));
         }
-        let viewer = viewer(&app, &headers)?;
+        let viewer = viewer(&app, &headers).await?;
         let request = if method == Method::GET {
             get(&app, &query.unwrap_or_default())?
         } else {
@@ -107,7 +107,7 @@ fn check_door(app: &App, method: &Method, headers: &HeaderMap) -> Result<(), Box
         let refused = Answer::refused(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message);
         return Err(refused.with(ALLOW, "GET, POST"));
     }
-    if matches!(*app.auth, AuthSettings::Off) && !doors::is_local(headers) {
+    if app.auth.is_off() && !doors::is_local(headers) {
         let message = "with AUTH=off only requests to a loopback name are answered";
         return Err(Answer::refused(
             StatusCode::FORBIDDEN,
@@ -118,14 +118,14 @@ fn check_door(app: &App, method: &Method, headers: &HeaderMap) -> Result<(), Box
     Ok(())
 }
 
-fn viewer(app: &App, headers: &HeaderMap) -> Result<Viewer, Box<Answer>> {
+async fn viewer(app: &App, headers: &HeaderMap) -> Result<Viewer, Box<Answer>> {
     let authorization = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
-    auth::viewer(&app.auth, authorization).ok_or_else(|| {
-        let message = "send a valid token as Authorization: Bearer …";
-        let refused = Answer::refused(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message);
-        refused.with(WWW_AUTHENTICATE, "Bearer")
+    app.auth.viewer(authorization).await.map_err(|refused| {
+        let message = refused.to_string();
+        Answer::refused(StatusCode::UNAUTHORIZED, Code::Unauthenticated, &message)
+            .with(WWW_AUTHENTICATE, refused.challenge())
     })
 }
 

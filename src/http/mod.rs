@@ -23,7 +23,7 @@ use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use crate::config::AuthSettings;
+use crate::auth::Authenticator;
 use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
 use crate::live::Live;
@@ -47,7 +47,7 @@ pub struct App {
     /// The WebSockets that are open.
     pub sockets: Sockets,
     /// Who may ask.
-    pub auth: Arc<AuthSettings>,
+    pub auth: Authenticator,
     /// Secrets that a webhook may be signed with.
     pub webhook_secrets: Arc<Vec<SecretString>>,
     /// Webhooks refused for their signature: all that is kept of them.

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::config::SyncSettings;
-use crate::db::Pool;
+use crate::db::{Pool, Reads};
 use crate::integrations::{self, Description};
 use crate::kombo::budget::Lane;
 use crate::kombo::{Client, Error as KomboError, Remedy};
@@ -41,6 +41,8 @@ const DETAILS_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 pub struct Engine {
     /// The mirror.
     pub pool: Pool,
+    /// Where GraphQL reads it.
+    pub reads: Reads,
     /// Kombo.
     pub kombo: Arc<Client>,
     /// When and how far to fetch.

@@ -258,3 +258,61 @@ async fn statements_are_not_compiled() {
     let jit = texts(&pool, "SELECT current_setting('jit') AS text").await;
     assert_eq!(jit, ["off"]);
 }
+
+// F70: a table that comes later cannot be forgotten
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_that_names_integrations_is_behind_the_second_wall() {
+    let database = TestDatabase::migrated().await;
+    let pool = pool(&database);
+    let named = texts(
+        &pool,
+        "SELECT table_name::text AS text FROM information_schema.columns WHERE table_schema = 'public' \
+         AND column_name = 'integration_id' UNION ALL SELECT 'integrations' ORDER BY 1",
+    )
+    .await;
+    let walled = texts(
+        &pool,
+        "SELECT c.relname::text AS text FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid \
+         WHERE c.relrowsecurity AND p.polcmd = 'r' ORDER BY 1",
+    )
+    .await;
+    assert_eq!(named, walled);
+    let readable = texts(
+        &pool,
+        "SELECT relname::text AS text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm', 'p') \
+         AND has_table_privilege('kombo_mirror_reader', oid, 'SELECT') ORDER BY 1",
+    )
+    .await;
+    assert_eq!(readable, walled, "nothing else can be read");
+    let writable = texts(
+        &pool,
+        "SELECT relname::text AS text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' \
+         AND has_table_privilege('kombo_mirror_reader', oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
+    )
+    .await;
+    assert_eq!(writable, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readers_role_can_log_in_nowhere_and_goes_around_no_wall() {
+    let database = TestDatabase::migrated().await;
+    let strong = "SELECT rolname::text AS text FROM pg_roles WHERE rolname = 'kombo_mirror_reader' \
+         AND NOT (rolcanlogin OR rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)";
+    let found = texts(&pool(&database), strong).await;
+    assert_eq!(found, ["kombo_mirror_reader"]);
+}
+
+// several databases of one cluster are brought up to date at the same moment
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_of_one_cluster_can_be_migrated_at_once() {
+    let mut databases = Vec::new();
+    for _ in 0..4 {
+        databases.push(TestDatabase::empty().await);
+    }
+    let pools: Vec<Pool> = databases.iter().map(pool).collect();
+    let migrated = futures_util::future::join_all(pools.iter().map(db::migrate)).await;
+    for (pool, migrated) in pools.iter().zip(migrated) {
+        assert!(migrated.expect("applying works") > 0);
+        db::wall::check(pool).await.expect("the wall stands");
+    }
+}

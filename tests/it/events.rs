@@ -121,6 +121,7 @@ async fn events_are_for_admins_and_for_their_own_integrations() {
             scope: Scope::Admin,
             integrations: Some(vec![integration.to_owned()]),
             name: "one customer".to_owned(),
+            expires_at: None,
         };
         let answer = schema.execute(Request::new(query), viewer).await;
         let answer = serde_json::to_value(&answer).expect("an answer");

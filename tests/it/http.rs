@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
+use kombo_mirror::auth::Authenticator;
 use kombo_mirror::config::AuthSettings;
-use kombo_mirror::db;
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::http::{self, App};
+use kombo_mirror::{clock, db};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -16,6 +17,10 @@ use crate::support::app::{ADMIN, READER, SECRET};
 use crate::support::database::TestDatabase;
 
 pub(crate) const QUERY: &str = r#"{"query":"{ users { totalCount } }"}"#;
+
+pub(crate) fn authenticator(settings: &AuthSettings) -> Authenticator {
+    Authenticator::new(settings, clock::wall()).expect("an authenticator")
+}
 
 /// The server's routes over the test's database; what a test changes is changed before.
 pub(crate) fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
@@ -27,9 +32,10 @@ pub(crate) fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Rout
         ),
         live: app.live.clone(),
         sockets: app.sockets.clone(),
-        auth: Arc::new(AuthSettings::Tokens {
+        auth: authenticator(&AuthSettings::Tokens {
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],
+            jwt: None,
         }),
         webhook_secrets: Arc::new(vec![SECRET.into()]),
         refused_webhooks: Arc::default(),
@@ -104,7 +110,12 @@ async fn without_a_known_token_nobody_gets_in() {
         let request = post(&[JSON, ("authorization", authorization)], QUERY);
         let answer = send(routes.clone(), request).await;
         assert_eq!(answer.status, 401, "{authorization:?}");
-        assert_eq!(answer.header("www-authenticate"), "Bearer");
+        // RFC 6750, section 3.1: who gave no token is told nothing of one
+        let expected = match authorization {
+            "Bearer wrong" => "Bearer error=\"invalid_token\"",
+            _ => "Bearer",
+        };
+        assert_eq!(answer.header("www-authenticate"), expected);
         assert_eq!(answer.code(), "UNAUTHENTICATED");
         assert_eq!(answer.json().get("data"), None);
     }
@@ -120,7 +131,7 @@ async fn without_a_known_token_nobody_gets_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_auth_off_everybody_is_let_in() {
     let app = TestApp::start().await;
-    let routes = routes(&app, |app| app.auth = Arc::new(AuthSettings::Off));
+    let routes = routes(&app, |app| app.auth = authenticator(&AuthSettings::Off));
     let answer = send(routes.clone(), post(&[JSON], QUERY)).await;
     assert_eq!(answer.json()["data"]["users"]["totalCount"], 0);
     let mutation = r#"{"query":"mutation { triggerResync(input: {}) { runs { requestedBy } } }"}"#;

@@ -2,6 +2,8 @@
 
 mod support;
 
+/// Who asks: tokens and JWTs.
+mod auth;
 /// Kombo's rate limit, shared by all processes.
 mod budget;
 /// The command line's own fetches.
@@ -37,6 +39,8 @@ mod life;
 mod mutations;
 /// What webhooks say of an integration beside changed data.
 mod news;
+/// The door through which GraphQL reads.
+mod reads;
 // pages, cursors and their limits
 mod connections;
 /// What filters and orders mean.
@@ -71,6 +75,8 @@ mod planning;
 mod records;
 // every way from a record to its related records
 mod relations;
+/// Who sees what.
+mod tenants;
 // connecting to Postgres over TLS
 /// What is followed live.
 mod subscriptions;

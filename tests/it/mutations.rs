@@ -439,6 +439,7 @@ async fn what_the_viewer_may_not_see_is_not_found() {
             scope: Scope::Admin,
             integrations: Some(vec![ids[1].clone()]),
             name: "the other customer".to_owned(),
+            expires_at: None,
         };
         let answer = schema.execute(Request::new(mutation), viewer).await;
         serde_json::to_value(&answer).expect("an answer")

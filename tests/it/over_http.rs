@@ -10,7 +10,7 @@ use kombo_mirror::graphql::Schema;
 use kombo_mirror::http::App;
 use serde_json::{Value, json};
 
-use crate::http::{AS_READER, Answer, JSON, QUERY, get, post, routes, send};
+use crate::http::{AS_READER, Answer, JSON, QUERY, authenticator, get, post, routes, send};
 use crate::support::TestApp;
 use crate::support::app::READER;
 
@@ -330,7 +330,7 @@ async fn pages_of_named_origins_may_call_and_no_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_tokens_only_loopback_names_are_answered() {
     let app = TestApp::start().await;
-    let routes = routes(&app, |app| app.auth = Arc::new(AuthSettings::Off));
+    let routes = routes(&app, |app| app.auth = authenticator(&AuthSettings::Off));
     let local = post(&[JSON, ("host", "localhost:8080")], QUERY);
     assert_eq!(send(routes.clone(), local).await.status, 200);
     let rebound = post(&[JSON, ("host", "evil.example:8080")], QUERY);

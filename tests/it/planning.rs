@@ -1,6 +1,10 @@
 //! What a query costs in SQL: one statement for each root field however deep it is, only what was asked
 //! for, and by index.
 
+use async_graphql::Request;
+use kombo_mirror::auth::{Scope, Viewer};
+use kombo_mirror::config::GraphqlSettings;
+use kombo_mirror::graphql::Schema;
 use kombo_mirror::simulator::Options;
 use serde_json::Value;
 
@@ -145,9 +149,8 @@ async fn fill(app: &TestApp) {
     }
 }
 
-// design: every query by an index, whichever way it goes
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_and_every_relation_is_read_by_an_index() {
+/// Two integrations with many rows.
+async fn filled() -> TestApp {
     let app = TestApp::with(Setup {
         simulator: Options {
             integrations: 2,
@@ -161,6 +164,11 @@ async fn every_page_and_every_relation_is_read_by_an_index() {
     })
     .await;
     fill(&app).await;
+    app
+}
+
+/// Pages, look-ups and relations of every kind.
+async fn pages_and_relations(app: &TestApp) -> Vec<String> {
     let integration = app.integration();
     let cursor = app
         .query("{ users(first: 9) { pageInfo { endCursor } } }")
@@ -195,12 +203,53 @@ async fn every_page_and_every_relation_is_read_by_an_index() {
             "{{ integration(komboId: \"{integration}\") {{ {list}(first: 9) {{ nodes {{ komboId }} }} }} }}"
         ));
     }
-    for query in queries {
+    queries
+}
+
+fn assert_no_table_is_scanned(query: &str, plan: &str) {
+    for table in TABLES {
+        let scan = format!("Seq Scan on public.{table} ");
+        assert!(!plan.contains(&scan), "{query}\n{plan}");
+    }
+}
+
+// design: every query by an index, whichever way it goes
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_and_every_relation_is_read_by_an_index() {
+    let app = filled().await;
+    for query in pages_and_relations(&app).await {
         let plan = app.plan(&statement(&app, &query).await).await;
-        for table in TABLES {
-            let scan = format!("Seq Scan on public.{table} ");
-            assert!(!plan.contains(&scan), "{query}\n{plan}");
-        }
+        assert_no_table_is_scanned(&query, &plan);
+    }
+}
+
+// what the policies add is looked up by the same indexes, and evaluated once for a statement
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_the_second_wall_pages_and_relations_are_read_by_an_index() {
+    let app = filled().await;
+    let integration = app.integration();
+    let schema = Schema::new(Some(app.engine.clone()), &GraphqlSettings::default());
+    for query in pages_and_relations(&app).await {
+        let viewer = Viewer {
+            scope: Scope::Read,
+            integrations: Some(vec![integration.clone()]),
+            name: "a test".to_owned(),
+            expires_at: None,
+        };
+        let log = app.note_statements().await;
+        let answer = schema.execute(Request::new(&query), viewer).await;
+        assert!(answer.errors.is_empty(), "{query}: {:?}", answer.errors);
+        let sent = log.take();
+        let sent = sent.iter().find(|sent| sent.contains("::text AS answer"));
+        let plan = app
+            .plan_behind_the_wall(sent.expect("a statement"), &integration)
+            .await;
+        assert!(plan.contains("mirror.integrations"), "{query}\n{plan}");
+        assert_no_table_is_scanned(&query, &plan);
+        let per_row = plan
+            .lines()
+            .any(|line| line.contains("Filter:") && line.contains("current_setting"));
+        assert!(!per_row, "{query}\n{plan}");
     }
 }
 

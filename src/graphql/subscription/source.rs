@@ -121,7 +121,8 @@ pub(super) async fn ask<'q, T: DeserializeOwned>(
             let sql = sql(&mut plan)?;
             plan.finished(&sql)?
         };
-        match read::answer(ctx, statement).await {
+        // a standby may not have yet what was told
+        match read::answer_up_to_date(ctx, statement).await {
             Ok(value) => return parsed(ctx, value),
             Err(error) if attempt >= TRIES => return Err(error),
             Err(_) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_graphql::{Request, Response, Value};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use chrono::{DateTime, Utc};
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, StreamExt as _, abortable, once};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -21,6 +22,9 @@ use crate::serve::{self, Stop};
 
 /// How long a peer has to answer a farewell.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A token that lives longer than this has its socket closed by then as well; the client comes again.
+const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What an operation brings.
 enum Brought {
@@ -173,9 +177,15 @@ impl Connection {
         let Some(viewer) = viewer else {
             return Err(Closing::forbidden().into());
         };
-        self.deadline = None;
+        self.deadline = viewer.expires_at.map(|end| self.moment_of(end));
         self.viewer = Some(viewer);
         self.send(message::acknowledged()).await
+    }
+
+    /// By the runtime's clock, when the other clock will show `end`.
+    fn moment_of(&self, end: DateTime<Utc>) -> Instant {
+        let left = end - (self.app.engine.clock)();
+        Instant::now() + left.to_std().unwrap_or_default().min(LONGEST_LIFE)
     }
 
     async fn subscribe(&mut self, id: String, request: Request) -> Result<(), End> {

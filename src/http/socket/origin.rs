@@ -45,6 +45,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn those_who_may_read_the_api_may_connect() {
+        let mut headers = HeaderMap::new();
+        let named = Origins::Named(vec!["https://app.example".to_owned()]);
+        assert!(is_welcome(&headers, &named), "no page at all");
+        headers.insert(HOST, "mirror.example".parse().unwrap());
+        headers.insert(ORIGIN, "https://app.example".parse().unwrap());
+        assert!(is_welcome(&headers, &named));
+        assert!(is_welcome(&headers, &Origins::Any));
+        assert!(!is_welcome(&headers, &Origins::Named(Vec::new())));
+    }
+
+    #[test]
     fn only_the_servers_own_pages_are_the_same() {
         for (origin, host) in [
             ("http://localhost:8080", "localhost:8080"),

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
+use kombo_mirror::auth::Authenticator;
 use kombo_mirror::config::{
     AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
     SocketSettings, SyncSettings,
@@ -52,6 +53,8 @@ pub(crate) struct Setup {
     pub(crate) graphql: GraphqlSettings,
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
+    /// Settings that few tests touch.
+    pub(crate) change: fn(&mut Settings),
 }
 
 impl Default for Setup {
@@ -74,6 +77,7 @@ impl Default for Setup {
             sockets: SocketSettings::default(),
             graphql: GraphqlSettings::default(),
             register: true,
+            change: |_| (),
         }
     }
 }
@@ -96,6 +100,7 @@ impl TestApp {
         };
         let mut settings = settings(&database, &simulator, ids, setup.sync, address);
         settings.graphql = setup.graphql;
+        (setup.change)(&mut settings);
         let (stop, stopped) = watch::channel(false);
         let mut engine = serve::prepare(&settings, stopped.clone())
             .await
@@ -103,6 +108,12 @@ impl TestApp {
         // one clock for both, so that a test that moves it moves the whole world
         let clock = simulator.clone();
         engine.clock = Arc::new(move || clock.now());
+        let authenticator =
+            Authenticator::new(&settings.auth, engine.clock.clone()).expect("an authenticator");
+        tokio::spawn({
+            let (authenticator, stopped) = (authenticator.clone(), stopped.clone());
+            async move { authenticator.keep_keys(stopped).await }
+        });
         let live = Live::default();
         let sockets = Sockets::new(setup.sockets);
         let kept = live.clone().keep(
@@ -114,9 +125,9 @@ impl TestApp {
         let app = App {
             schema: Schema::new(Some(engine.clone()), &settings.graphql),
             engine: engine.clone(),
+            auth: authenticator,
             live: live.clone(),
             sockets: sockets.clone(),
-            auth: Arc::new(settings.auth.clone()),
             webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
             refused_webhooks: Arc::new(AtomicU64::new(0)),
         };
@@ -347,7 +358,9 @@ fn settings(
     Settings {
         role: Role::All,
         database_url: database.url().into(),
+        database_read_url: database.url().into(),
         database_pool_size: 8,
+        graphql_statement_timeout: Duration::from_secs(10),
         kombo,
         webhook_secrets: vec![SECRET.into()],
         integration_ids,
@@ -355,6 +368,7 @@ fn settings(
         auth: AuthSettings::Tokens {
             read: vec![READER.into()],
             admin: vec![ADMIN.into()],
+            jwt: None,
         },
         graphql: GraphqlSettings::default(),
         sync,

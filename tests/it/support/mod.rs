@@ -9,6 +9,7 @@ pub(crate) mod look;
 pub(crate) mod socket;
 pub(crate) mod statements;
 pub(crate) mod truth;
+pub(crate) mod walk;
 pub(crate) mod world;
 
 pub(crate) use app::TestApp;

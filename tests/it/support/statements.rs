@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection as _, RunQueryDsl as _, SimpleAsyncConnection
 
 use super::TestApp;
 
-/// Statements of all the pool's connections, in the order they were sent.
+/// Statements of all the pools' connections, in the order they were sent.
 #[derive(Clone, Default)]
 pub(crate) struct StatementLog(Arc<Mutex<Vec<String>>>);
 
@@ -22,10 +22,11 @@ impl TestApp {
     /// Notes every statement from now on.
     pub(crate) async fn note_statements(&self) -> StatementLog {
         let log = StatementLog::default();
-        let size = self.engine.pool.status().max_size;
         let mut all = Vec::new();
-        for _ in 0..size {
-            all.push(self.database().await);
+        for pool in [&self.engine.pool, &self.engine.reads.pool] {
+            for _ in 0..pool.status().max_size {
+                all.push(pool.get().await.expect("a connection"));
+            }
         }
         for connection in &mut all {
             let log = log.clone();
@@ -60,7 +61,21 @@ impl TestApp {
             .sum()
     }
 
+    /// The same for who sees one integration only, behind the second wall.
+    pub(crate) async fn plan_behind_the_wall(&self, statement: &str, integration: &str) -> String {
+        let before = format!(
+            "BEGIN; SELECT set_config('row_security', 'on', true), set_config('role', 'kombo_mirror_reader', true), \
+             set_config('mirror.integrations', '{integration}', true)"
+        );
+        self.explain_after(&before, statement, "VERBOSE, COSTS OFF")
+            .await
+    }
+
     async fn explain(&self, statement: &str, options: &str) -> String {
+        self.explain_after("BEGIN", statement, options).await
+    }
+
+    async fn explain_after(&self, before: &str, statement: &str, options: &str) -> String {
         #[derive(diesel::QueryableByName)]
         struct Line {
             #[diesel(sql_type = diesel::sql_types::Text)]
@@ -80,11 +95,13 @@ impl TestApp {
             ))
             .await
             .expect("the function is made");
+        connection.batch_execute(before).await.expect("SQL");
         let lines: Vec<Line> = diesel::sql_query("SELECT line FROM pg_temp.plan($1) line")
             .bind::<diesel::sql_types::Text, _>(&sql)
             .get_results(&mut connection)
             .await
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        connection.batch_execute("ROLLBACK").await.expect("SQL");
         lines.into_iter().map(|line| line.line + "\n").collect()
     }
 }

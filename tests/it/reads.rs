@@ -1,0 +1,361 @@
+//! The door through which GraphQL reads: it writes nothing, gives up in time, and stays open.
+
+use std::time::Duration;
+
+use async_graphql::Request;
+use diesel_async::pooled_connection::AsyncDieselConnectionManager;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use kombo_mirror::auth::{Scope, Viewer};
+use kombo_mirror::config::GraphqlSettings;
+use kombo_mirror::db::{self, Behind, Pool, ReadError, Reads, Statement};
+use kombo_mirror::graphql::Schema;
+use kombo_mirror::sync::Engine;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+use crate::support::app::Setup;
+use crate::support::database::TestDatabase;
+use crate::support::look::eventually;
+
+const SHORT: Duration = Duration::from_millis(300);
+
+fn statement(sql: &str) -> Statement {
+    let mut statement = Statement::planned();
+    statement.push(&format!("SELECT ({sql})::text AS answer"));
+    statement
+}
+
+fn reads(database: &TestDatabase, size: usize, timeout: Duration) -> Reads {
+    Reads::open(&database.url().into(), size, timeout, false).expect("a door")
+}
+
+async fn number(pool: &Pool, sql: &str) -> i64 {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        number: i64,
+    }
+    use diesel_async::RunQueryDsl as _;
+    let mut connection = pool.get().await.expect("a connection");
+    let row: Row = diesel::sql_query(sql)
+        .get_result(&mut connection)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    row.number
+}
+
+fn viewer(integrations: Option<Vec<String>>) -> Viewer {
+    Viewer {
+        scope: Scope::Admin,
+        integrations,
+        name: "a test".to_owned(),
+        expires_at: None,
+    }
+}
+
+async fn execute(app: &TestApp, viewer: Viewer, query: &str) -> Value {
+    execute_on(app.engine.clone(), viewer, query).await
+}
+
+async fn execute_on(engine: Engine, viewer: Viewer, query: &str) -> Value {
+    let schema = Schema::new(Some(engine), &GraphqlSettings::default());
+    let answer = schema.execute(Request::new(query), viewer).await;
+    serde_json::to_value(&answer).expect("an answer")
+}
+
+/// Holds a table so that nobody can read it, until the returned connection is dropped.
+async fn hold(app: &TestApp, table: &str) -> AsyncPgConnection {
+    let mut connection = db::Connection::take(app.database().await);
+    connection
+        .batch_execute(&format!(
+            "BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"
+        ))
+        .await
+        .expect("the table is held");
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_can_be_written_through_the_door_of_readers() {
+    use diesel_async::RunQueryDsl as _;
+    let database = TestDatabase::migrated().await;
+    let url = format!(
+        "{}&options=-c%20default_transaction_read_only%3Doff",
+        database.url()
+    );
+    let url = if database.url().contains('?') {
+        url
+    } else {
+        url.replacen('&', "?", 1)
+    };
+    let reads = Reads::open(&url.into(), 1, SHORT, false).expect("a door");
+    let mut connection = reads.pool.get().await.expect("a connection");
+    let written = diesel::sql_query("DELETE FROM users")
+        .execute(&mut connection)
+        .await;
+    let error = written.expect_err("nothing is written").to_string();
+    assert!(error.contains("read-only"), "{error}");
+}
+
+// F69
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_the_error_timeout() {
+    let app = TestApp::with(Setup {
+        change: |settings| settings.graphql_statement_timeout = SHORT,
+        ..Setup::default()
+    })
+    .await;
+    let held = hold(&app, "users").await;
+    for viewer in [viewer(None), viewer(Some(vec![app.integration()]))] {
+        let answer = execute(&app, viewer, "{ users { totalCount } }").await;
+        assert_eq!(
+            answer["errors"][0]["extensions"]["code"], "TIMEOUT",
+            "{answer}"
+        );
+        assert_eq!(answer["errors"][0]["path"], json!(["users"]));
+    }
+    drop(held);
+}
+
+// the answer of a mutation is read on the primary, and must not wait there for ever
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_a_mutation_has_the_same_limit() {
+    let app = TestApp::with(Setup {
+        change: |settings| settings.graphql_statement_timeout = SHORT,
+        ..Setup::default()
+    })
+    .await;
+    app.work().await;
+    let held = hold(&app, "users").await;
+    let id = app.integration();
+    let mutation = format!(
+        "mutation {{ pauseIntegration(komboId: \"{id}\") {{ paused users {{ totalCount }} }} }}"
+    );
+    let mut with_standby = app.engine.clone();
+    with_standby.reads.may_lag = true;
+    for (engine, viewer) in [
+        (&app.engine, viewer(None)),
+        (&app.engine, viewer(Some(vec![id.clone()]))),
+        (&with_standby, viewer(None)),
+        (&with_standby, viewer(Some(vec![id.clone()]))),
+    ] {
+        let answer = execute_on(engine.clone(), viewer, &mutation).await;
+        assert_eq!(
+            answer["errors"][0]["extensions"]["code"], "TIMEOUT",
+            "{answer}"
+        );
+        assert_eq!(answer["errors"][0]["path"], json!(["pauseIntegration"]));
+    }
+    drop(held);
+    let mutation = format!(
+        "mutation {{ resumeIntegration(komboId: \"{id}\") {{ paused users {{ totalCount }} }} }}"
+    );
+    let answer = execute(&app, viewer(Some(vec![id])), &mutation).await;
+    assert_eq!(
+        answer["data"]["resumeIntegration"]["paused"], false,
+        "{answer}"
+    );
+    assert_eq!(
+        answer["data"]["resumeIntegration"]["users"]["totalCount"],
+        60
+    );
+}
+
+// F73: the pool stays healthy
+#[tokio::test(flavor = "multi_thread")]
+async fn after_timeouts_and_clients_that_went_away_every_connection_is_good() {
+    let database = TestDatabase::migrated().await;
+    let reads = reads(&database, 4, SHORT);
+    let nobody: &[String] = &[];
+    for round in 0..20 {
+        let behind = if round % 2 == 0 {
+            Behind::NoWall
+        } else {
+            Behind::Wall(nobody)
+        };
+        let slow = statement("SELECT count(*) FROM (SELECT pg_sleep(100)) s");
+        if round % 4 < 2 {
+            let error = reads
+                .answer(&slow, behind)
+                .await
+                .expect_err("it takes too long");
+            assert!(matches!(error, ReadError::TooLong), "{error:?}");
+        } else {
+            let asked = reads.answer(&slow, behind);
+            let gone = tokio::time::timeout(Duration::from_millis(20), asked).await;
+            assert!(gone.is_err(), "the client went away before the answer");
+        }
+    }
+    let own = "SELECT current_setting('role') || ' ' || coalesce(current_setting('mirror.integrations', true), '') \
+               || ' ' || current_setting('transaction_read_only')";
+    let asked = (0..16).map(|_| async { reads.answer(&statement(own), Behind::NoWall).await });
+    for answer in futures_util::future::join_all(asked).await {
+        let answer = answer.expect("an answer").expect("a text");
+        assert_eq!(answer, "none  on", "nothing of another viewer is left");
+    }
+    assert!(reads.pool.status().size <= 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_whose_client_went_away_is_given_up_by_the_database() {
+    let database = TestDatabase::migrated().await;
+    // the statement's own limit is not what ends it
+    let reads = reads(&database, 2, Duration::from_secs(600));
+    let nobody: &[String] = &[];
+    let watch = db::pool(&database.url().into(), 1).expect("a pool");
+    let running = "SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database() \
+                   AND state = 'active' AND query LIKE '%pg_sleep(599)%' AND pid <> pg_backend_pid()";
+    for behind in [Behind::NoWall, Behind::Wall(nobody)] {
+        let slow = statement("SELECT count(*) FROM (SELECT pg_sleep(599)) s");
+        {
+            let asked = reads.answer(&slow, behind);
+            let begun = eventually("the statement runs", async || {
+                number(&watch, running).await == 1
+            });
+            tokio::select! {
+                answer = asked => panic!("{answer:?}"),
+                () = begun => {}
+            }
+        }
+        eventually("the statement ends", async || {
+            number(&watch, running).await == 0
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_every_connection_in_use_is_told_to_come_again() {
+    let database = TestDatabase::migrated().await;
+    let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new(database.url());
+    let pool = Pool::builder(manager)
+        .max_size(1)
+        .wait_timeout(Some(Duration::from_millis(50)))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .expect("a pool");
+    let reads = Reads {
+        pool,
+        statement_timeout: SHORT,
+        may_lag: false,
+    };
+    let held = reads.pool.get().await.expect("a connection");
+    let one = statement("SELECT 1");
+    let error = reads
+        .answer(&one, Behind::NoWall)
+        .await
+        .expect_err("none is free");
+    assert!(matches!(error, ReadError::Busy), "{error:?}");
+    drop(held);
+    assert!(reads.answer(&one, Behind::NoWall).await.is_ok());
+}
+
+// a viewer of some integrations costs a transaction, one of all a single statement
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_of_everything_is_answered_by_one_statement_and_another_behind_the_wall() {
+    let app = TestApp::loaded().await;
+    let log = app.note_statements().await;
+    execute(&app, viewer(None), "{ users { totalCount } }").await;
+    let sent = log.take();
+    assert_eq!(sent.len(), 1, "{sent:#?}");
+    let answer = execute(
+        &app,
+        viewer(Some(vec![app.integration()])),
+        "{ users { totalCount } }",
+    )
+    .await;
+    assert_eq!(answer["data"]["users"]["totalCount"], 60, "{answer}");
+    let sent = log.take().join("\n");
+    assert!(sent.contains("kombo_mirror_reader"), "{sent}");
+    assert!(
+        !sent.contains(&format!("'{}'", app.integration())),
+        "ids are bound: {sent}"
+    );
+}
+
+// ids of a token are data
+#[tokio::test(flavor = "multi_thread")]
+async fn an_integration_id_is_never_read_as_sql_or_as_two() {
+    let app = TestApp::loaded().await;
+    let id = app.integration();
+    for strange in [
+        "a' OR 'a'='a",
+        "*",
+        "{*}",
+        "%",
+        &format!("x,{id}"),
+        "$1",
+        "''",
+        "null",
+    ] {
+        let answer = execute(
+            &app,
+            viewer(Some(vec![strange.to_owned()])),
+            "{ users { totalCount } integrations { totalCount } }",
+        )
+        .await;
+        assert_eq!(
+            answer["data"],
+            json!({ "users": { "totalCount": 0 }, "integrations": { "totalCount": 0 } }),
+            "{strange}"
+        );
+    }
+}
+
+// a standby ends reads that are in the way of what it must apply (SQLSTATE 40001); asked again they succeed
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_a_standby_ended_is_asked_again() {
+    let database = TestDatabase::migrated().await;
+    let writer = db::pool(&database.url().into(), 1).expect("a pool");
+    writer
+        .get()
+        .await
+        .expect("a connection")
+        .batch_execute(
+            "CREATE SEQUENCE tries; \
+             CREATE FUNCTION ended_once() RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+               IF nextval('tries') = 1 THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF; RETURN 'there'; END $$",
+        )
+        .await
+        .expect("SQL");
+    // a sequence moves in a read-only transaction only where it is temporary: so this door may write
+    let reads = Reads {
+        pool: writer,
+        statement_timeout: SHORT,
+        may_lag: false,
+    };
+    let answer = reads
+        .answer(&statement("SELECT ended_once()"), Behind::NoWall)
+        .await;
+    assert_eq!(answer.expect("an answer").as_deref(), Some("there"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_may_read_elsewhere_than_the_mirror_writes() {
+    // an empty, migrated database stands for a standby that is far behind
+    let behind = TestDatabase::migrated().await;
+    let app = TestApp::loaded().await;
+    let mut engine = app.engine.clone();
+    engine.reads = reads(&behind, 2, SHORT);
+    engine.reads.may_lag = true;
+    let schema = Schema::new(Some(engine), &GraphqlSettings::default());
+    let query = "{ users { totalCount freshness { asOf complete } } integrations { totalCount } }";
+    let answer = schema.execute(Request::new(query), viewer(None)).await;
+    let answer = serde_json::to_value(&answer.data).expect("an answer");
+    assert_eq!(answer["users"]["totalCount"], 0);
+    assert_eq!(
+        answer["users"]["freshness"]["asOf"],
+        Value::Null,
+        "as old as the data beside it"
+    );
+    // what a mutation wrote is not looked for there
+    let mutation = format!(
+        "mutation {{ pauseIntegration(komboId: \"{}\") {{ paused }} }}",
+        app.integration()
+    );
+    let answer = schema.execute(Request::new(mutation), viewer(None)).await;
+    assert_eq!(
+        serde_json::to_value(&answer.data).expect("an answer")["pauseIntegration"]["paused"],
+        true
+    );
+}
