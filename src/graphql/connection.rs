@@ -33,6 +33,7 @@ pub(super) fn connection<'q>(
     scope: &Scope<'_>,
     selected: &Selected<'q>,
 ) -> ServerResult<String> {
+    plan.check_size()?;
     let page = Page::read(plan, target, selected)?;
     let alias = plan.alias();
     let mut members = Vec::new();

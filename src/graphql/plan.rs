@@ -98,10 +98,19 @@ impl<'q> Plan<'q> {
              THEN refuse('{code} the answer has more than {LARGEST_ANSWER} bytes; ask for shorter pages')::text \
              ELSE a.answer END AS answer FROM (SELECT ({sql})::text AS answer OFFSET 0) a"
         ));
+        self.check_size()?;
+        Ok(self.statement)
+    }
+
+    /// Ends a plan that grows too large, while it grows.
+    ///
+    /// # Errors
+    /// As [`Plan::finished`].
+    pub(super) fn check_size(&self) -> ServerResult<()> {
         let is_bounded = self.statement.values() <= MOST_VALUES
             && self.statement.sql().len() <= LONGEST_STATEMENT;
         if is_bounded {
-            return Ok(self.statement);
+            return Ok(());
         }
         let message = "the filters and lists of this field are too many to be planned together; ask for less at once";
         let error = errors::error(Code::QueryTooComplex, message);
