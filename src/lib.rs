@@ -91,6 +91,15 @@
 //!    Its only value is the answer's JSON, which is passed on as it is.
 //! 5. Failures get a code; what the database said goes to the log under the request id that the client sees.
 //!
+//! # The walk of a subscription
+//!
+//! 1. A client opens a WebSocket at `socket` in [`http`] and says who it is; [`graphql::Schema::follow`] checks what
+//!    it asks for as it does a query, and registers a follower in [`live`].
+//! 2. The tables tell what moved with the commit that moved it, whichever process it was. One connection of each
+//!    process listens, reads what is new of the feed once, and hands it to all followers.
+//! 3. A follower that something concerns reads it by a plan as for a query, one statement for all that is new; one
+//!    that concerns nobody costs nothing.
+//!
 //! Comments and tests cite the rules of the sync (`docs/rules.md`) and the failures of others that each of
 //! them answers (`docs/failures.md`) by number.
 

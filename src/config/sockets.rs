@@ -12,8 +12,6 @@ pub struct SocketSettings {
     pub connections: usize,
     /// Operations of one socket at the same time; one more gets the error QUERY_TOO_COMPLEX.
     pub operations: usize,
-    /// Bytes of a message; a longer one closes the socket with 1009.
-    pub largest_message: usize,
     /// A socket that has not said who it is by then is closed with 4408.
     pub init_wait: Duration,
     /// How often a quiet peer is pinged; one that was silent for twice as long is gone.
@@ -27,7 +25,6 @@ impl Default for SocketSettings {
         Self {
             connections: 10_000,
             operations: 50,
-            largest_message: 256 * 1024,
             init_wait: Duration::from_secs(10),
             ping_every: Duration::from_secs(30),
             send_wait: Duration::from_secs(30),

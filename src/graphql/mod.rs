@@ -44,11 +44,11 @@ use async_graphql::{
     OutputType, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, SubscriptionType,
     Value,
 };
+use futures_util::StreamExt as _;
 
 pub(crate) use errors::{Code, code_of, was_executed};
 pub(crate) use limits::warn;
 pub use safelist::DocumentId;
-pub use subscription::too_much;
 
 use crate::auth::Viewer;
 use crate::config::GraphqlSettings;
@@ -112,10 +112,11 @@ impl Schema {
             let mut request = Request::new(operation.body.as_str());
             // variables come with requests only
             let response = match validating.limits.check(&mut request) {
-                Ok(()) => validating.executable.execute(request).await,
-                Err(refusal) => refusal.response(),
+                Ok(()) => validating.executable.execute_stream(request).next().await,
+                Err(refusal) => Some(refusal.response()),
             };
-            problems.extend(response.errors.into_iter().map(|error| {
+            let errors = response.map_or_else(Vec::new, |response| response.errors);
+            problems.extend(errors.into_iter().map(|error| {
                 format!(
                     "GRAPHQL_SAFELIST has an operation {:?} that cannot run: {}",
                     operation.id, error.message
@@ -134,7 +135,9 @@ impl Schema {
     /// The schema definition, as in the file `schema.graphql`.
     #[must_use]
     pub fn sdl(&self) -> String {
-        let options = SDLExportOptions::new().sorted_enum_items();
+        let options = SDLExportOptions::new()
+            .sorted_enum_items()
+            .include_specified_by();
         self.executable.sdl_with_options(options)
     }
 

@@ -6,8 +6,8 @@
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 
-use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
-use async_graphql::{Request, Response, Value, async_trait};
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation};
+use async_graphql::{Request, ServerError, ValidationResult, Value, async_trait};
 
 use super::errors::{Code, Refusal};
 use crate::config::SafeOperation;
@@ -112,12 +112,13 @@ impl ExtensionFactory for OnlyValidate {
 
 #[async_trait::async_trait]
 impl Extension for OnlyValidate {
-    async fn execute(
+    async fn validation(
         &self,
-        _ctx: &ExtensionContext<'_>,
-        _operation_name: Option<&str>,
-        _next: NextExecute<'_>,
-    ) -> Response {
-        Response::default()
+        ctx: &ExtensionContext<'_>,
+        next: NextValidation<'_>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        next.run(ctx).await?;
+        // an end without an error, for subscriptions as well
+        Err(Vec::new())
     }
 }

@@ -58,7 +58,7 @@ fn decoded(text: &str) -> Result<String, Malformed> {
         .into_owned())
 }
 
-fn request(mut members: Map<String, Value>) -> Result<Request, Malformed> {
+pub(super) fn request(mut members: Map<String, Value>) -> Result<Request, Malformed> {
     let query = text(&mut members, "query")?.unwrap_or_default();
     let document_id = if query.is_empty() {
         match text(&mut members, "documentId")? {

@@ -6,6 +6,8 @@ use std::panic::AssertUnwindSafe;
 
 use async_graphql::Request;
 use async_graphql::parser::types::OperationType;
+use async_graphql_axum::GraphQLResponse;
+use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::header::{
@@ -166,7 +168,7 @@ async fn post(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Box
     asked::by_post(&body).map_err(|problem| Answer::wrong(&problem))
 }
 
-fn readable(limit: Limit) -> usize {
+pub(super) fn readable(limit: Limit) -> usize {
     if limit.only_warns {
         LARGEST_BODY
     } else {
@@ -246,26 +248,21 @@ fn written(answer: Answer, media: Media) -> Response {
         header,
     } = answer;
     let status = given.unwrap_or_else(|| status(&response, media));
-    let body = if graphql::was_executed(&response) || response.errors.is_empty() {
-        serde_json::to_vec(&response)
+    let mut written = if graphql::was_executed(&response) || response.errors.is_empty() {
+        GraphQLResponse::from(response).into_response()
     } else {
         // an operation that was not executed has no member data, not even null
-        serde_json::to_vec(&OnlyErrors {
-            errors: &response.errors,
-        })
+        let errors = &response.errors;
+        Json(OnlyErrors { errors }).into_response()
     };
-    let Ok(body) = body else {
-        tracing::error!("an answer could not be written as JSON");
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
+    *written.status_mut() = status;
     let own = [
         (CONTENT_TYPE, media.content_type()),
         // which answer it is depends on who asks and in which form
         (CACHE_CONTROL, "no-store"),
         (VARY, ACCEPT.as_str()),
     ];
-    let mut written = (status, own, body).into_response();
-    if let Some((name, value)) = header {
+    for (name, value) in own.into_iter().chain(header) {
         let value = HeaderValue::from_static(value);
         written.headers_mut().insert(name, value);
     }

@@ -24,6 +24,8 @@ mod events;
 mod fault_matrix;
 /// Kombo fails in every way it can.
 mod faults;
+/// docs/frontend.md, run; and the schema, looked over by other people's rules.
+mod frontend;
 /// What the removal guard keeps.
 mod guard;
 /// Records that are not what the documentation says.

@@ -17,8 +17,7 @@ use async_graphql::registry::{MetaField, MetaType, Registry};
 use async_graphql::{Context, Request, Response, ServerResult, SubscriptionType};
 use futures_util::stream::{BoxStream, StreamExt as _};
 
-use super::errors::{self, Refusal};
-use super::{Schema, types};
+use super::{Schema, errors, types};
 use crate::auth::Viewer;
 use crate::live::Live;
 
@@ -38,8 +37,9 @@ impl Schema {
         viewer: Viewer,
         live: &Live,
     ) -> BoxStream<'static, Response> {
-        if let Err(refused) = self.admit(&mut request) {
-            return futures_util::stream::iter([*refused]).boxed();
+        let refused = |response| futures_util::stream::iter([response]).boxed();
+        if let Err(response) = self.admit(&mut request) {
+            return refused(*response);
         }
         if !is_subscription(&mut request) {
             let schema = self.clone();
@@ -47,24 +47,18 @@ impl Schema {
             return futures_util::stream::once(answer).boxed();
         }
         if let Err(error) = document::put_field_at_root(&mut request) {
-            let refused = Response::from_errors(vec![error]);
-            return futures_util::stream::iter([refused]).boxed();
+            return refused(Response::from_errors(vec![error]));
         }
         let request = request.data(viewer).data(live.clone());
         self.executable
             .execute_stream(request)
             .map(|mut response| {
                 errors::add_codes(&mut response);
+                errors::shorten(&mut response);
                 response
             })
             .boxed()
     }
-}
-
-/// The answer to an operation that is one too many.
-#[must_use]
-pub fn too_much(message: &str) -> Response {
-    Refusal::too_complex(message).response()
 }
 
 /// Whether the operation that would run is a subscription; what cannot be read is left to execution.

@@ -12,11 +12,12 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, StreamExt as _, abortable, once};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::super::asked;
 use super::message::{self, Closing, Said};
-use super::{App, PROTOCOL, viewer};
+use super::{App, PROTOCOL, largest_message, viewer};
 use crate::auth::Viewer;
 use crate::config::SocketSettings;
-use crate::graphql;
+use crate::graphql::{self, Code};
 use crate::serve::{self, Stop};
 
 /// How long a peer has to answer a farewell.
@@ -37,7 +38,9 @@ type Operations = SelectAll<BoxStream<'static, (String, Brought)>>;
 enum End {
     /// With a farewell of ours.
     Closed(Closing),
-    /// The peer is gone, or says so.
+    /// The peer says farewell.
+    Left,
+    /// The peer is gone.
     Gone,
 }
 
@@ -97,9 +100,14 @@ impl Connection {
         };
         // first what it holds, then the words
         self.operations.clear();
-        if let End::Closed(closing) = end {
-            tracing::debug!(code = closing.code, closing.reason, "a socket is closed");
-            self.say_goodbye(closing).await;
+        match end {
+            End::Closed(closing) => {
+                tracing::debug!(code = closing.code, closing.reason, "a socket is closed");
+                self.say_goodbye(closing).await;
+            }
+            // the answer is on its way, and goes out with the next reading
+            End::Left => self.hear_last_words().await,
+            End::Gone => {}
         }
     }
 
@@ -130,9 +138,10 @@ impl Connection {
             Some(Ok(Message::Binary(_))) => Err(Closing::malformed("it is no text").into()),
             // pings are answered below this level
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-            Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+            Some(Ok(Message::Close(_))) => Err(End::Left),
+            None => Err(End::Gone),
             Some(Err(error)) if is_too_big(&error) => {
-                Err(Closing::too_big(self.settings().largest_message).into())
+                Err(Closing::too_big(largest_message(&self.app)).into())
             }
             Some(Err(_)) => Err(End::Gone),
         }
@@ -146,7 +155,10 @@ impl Connection {
             }
             Said::Ping { payload } => self.send(message::pong(payload.as_ref())).await,
             Said::Pong => Ok(()),
-            Said::Subscribe { id, payload } => self.subscribe(id, *payload).await,
+            Said::Subscribe { id, payload } => match asked::request(payload) {
+                Ok(request) => self.subscribe(id, request).await,
+                Err(what) => Err(Closing::malformed(&what).into()),
+            },
             Said::Complete { id } => {
                 if let Some(running) = self.running.remove(&id) {
                     running.abort();
@@ -186,7 +198,7 @@ impl Connection {
         let most = self.settings().operations;
         if self.running.len() >= most {
             let words = format!("a socket runs at most {most} operations at the same time");
-            let errors = graphql::too_much(&words).errors;
+            let errors = graphql::refused(Code::QueryTooComplex, &words).errors;
             return self.send(message::error(&id, &errors)).await;
         }
         let responses = self
@@ -263,10 +275,14 @@ impl Connection {
             reason: closing.reason.into(),
         };
         if self.write(Message::Close(Some(frame))).await.is_ok() {
-            let answered = async { while let Some(Ok(_)) = self.socket.recv().await {} };
-            // an error means that the peer did not answer
-            let _ = timeout(LAST_WORDS, answered).await;
+            self.hear_last_words().await;
         }
+    }
+
+    async fn hear_last_words(&mut self) {
+        let heard = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        // an error means that the peer did not answer
+        let _ = timeout(LAST_WORDS, heard).await;
     }
 }
 

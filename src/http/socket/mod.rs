@@ -19,7 +19,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
 
-use super::{App, refuse};
+use super::graphql::readable;
+use super::{App, doors, refuse};
 use crate::auth::Viewer;
 use crate::config::SocketSettings;
 use connection::Connection;
@@ -78,7 +79,10 @@ pub(super) async fn open(
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    if !origin::is_welcome(&headers) {
+    let is_off = app.auth.is_off();
+    if !origin::is_welcome(&headers, &app.schema.settings().origins)
+        || (is_off && !doors::is_local(&headers))
+    {
         let message = "pages of this origin may not connect";
         return refuse(StatusCode::FORBIDDEN, "FORBIDDEN", message);
     }
@@ -90,17 +94,22 @@ pub(super) async fn open(
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
-    let settings = app.sockets.settings.clone();
+    let largest = largest_message(&app);
     upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
-        .max_message_size(settings.largest_message)
-        .max_frame_size(settings.largest_message)
+        .max_message_size(largest)
+        .max_frame_size(largest)
         .on_upgrade(move |socket| async move {
             Connection::new(socket, app, authorization).serve().await;
             drop(place);
         })
+}
+
+/// Bytes of a message: what a request may have by HTTP.
+fn largest_message(app: &App) -> usize {
+    readable(app.schema.settings().body)
 }
 
 /// Who has connected: the one place where sockets ask.

@@ -7,14 +7,21 @@ use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 use url::Url;
 
-/// Whether the request comes from no page, or from one of this server's own.
-pub(super) fn is_welcome(headers: &HeaderMap) -> bool {
+use crate::config::Origins;
+
+/// Whether the request comes from no page, from one of this server's own, or from one that may read the API anyway.
+pub(super) fn is_welcome(headers: &HeaderMap, others: &Origins) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         return true;
     };
     let Ok(origin) = origin.to_str() else {
         return false;
     };
+    match others {
+        Origins::Any => return true,
+        Origins::Named(named) if named.iter().any(|one| one == origin) => return true,
+        Origins::Named(_) => {}
+    }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     host.is_some_and(|host| is_same(origin, host))
 }
@@ -36,6 +43,18 @@ fn is_same(origin: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_who_may_read_the_api_may_connect() {
+        let mut headers = HeaderMap::new();
+        let named = Origins::Named(vec!["https://app.example".to_owned()]);
+        assert!(is_welcome(&headers, &named), "no page at all");
+        headers.insert(HOST, "mirror.example".parse().unwrap());
+        headers.insert(ORIGIN, "https://app.example".parse().unwrap());
+        assert!(is_welcome(&headers, &named));
+        assert!(is_welcome(&headers, &Origins::Any));
+        assert!(!is_welcome(&headers, &Origins::Named(Vec::new())));
+    }
 
     #[test]
     fn only_the_servers_own_pages_are_the_same() {

@@ -48,9 +48,9 @@ pub(crate) struct TestApp {
 pub(crate) struct Setup {
     pub(crate) simulator: simulator::Options,
     pub(crate) sync: SyncSettings,
+    pub(crate) sockets: SocketSettings,
     /// What one GraphQL request may ask for.
     pub(crate) graphql: GraphqlSettings,
-    pub(crate) sockets: SocketSettings,
     /// Register the simulator's integrations at start.
     pub(crate) register: bool,
     /// Settings that few tests touch.
@@ -74,8 +74,8 @@ impl Default for Setup {
                 poll: Duration::from_millis(10),
                 ..SyncSettings::default()
             },
-            graphql: GraphqlSettings::default(),
             sockets: SocketSettings::default(),
+            graphql: GraphqlSettings::default(),
             register: true,
             change: |_| (),
         }

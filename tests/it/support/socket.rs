@@ -7,6 +7,8 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -99,6 +101,16 @@ impl Socket {
         );
         assert_eq!(heard["payload"].get("errors"), None, "{heard}");
         heard["payload"]["data"].take()
+    }
+
+    /// Says farewell; the code that the server answers with.
+    pub(crate) async fn leave(mut self) -> u16 {
+        let frame = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
+        self.0.close(Some(frame)).await.expect("the server hears");
+        self.closed().await
     }
 
     /// The code that the server closes with.
