@@ -67,6 +67,12 @@ impl Statement {
         &self.sql
     }
 
+    /// How many values are bound so far.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        self.binds.len()
+    }
+
     fn bind(&mut self, value: Bind) -> String {
         self.binds.push(value);
         format!("{MARK}{}{MARK}", self.binds.len() - 1)

@@ -130,9 +130,7 @@ async fn answer<'q>(
             .map_err(|error| error.into_server_error(query.item.pos))?;
         let mut plan = Plan::new(query, viewer, read::now(query));
         let sql = sql(&mut plan, sets)?;
-        plan.statement
-            .push(&format!("SELECT ({sql})::text AS answer"));
-        plan.statement
+        plan.finished(&sql)?
     };
     let answer = read::answer_up_to_date(query, statement).await;
     answer.map_err(|mut error| {

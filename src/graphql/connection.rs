@@ -38,18 +38,18 @@ pub(super) fn connection<'q>(
     let mut members = Vec::new();
     let mut reads_rows = false;
     let type_name = format!("{}Connection", types::name(target));
-    for asked in plan.selected(&[&type_name], &selected.below) {
+    for asked in plan.selected(&[&type_name], &selected.below)? {
         reads_rows |= matches!(asked.name(), "nodes" | "edges" | "pageInfo");
         let value = match asked.name() {
             "__typename" => format!("'{type_name}'"),
             "totalCount" => total_count(plan, target, scope, &page),
-            "freshness" => freshness(plan, target, scope, &page, &asked),
+            "freshness" => freshness(plan, target, scope, &page, &asked)?,
             "nodes" => {
                 let node = plan.object(target, &alias, &asked.below)?;
                 page_list(&node, &alias, &page)
             }
             "edges" => edges(plan, target, &alias, &page, &asked)?,
-            _ => page_info(plan, &alias, &page, &asked),
+            _ => page_info(plan, &alias, &page, &asked)?,
         };
         members.push((asked.response_name, value));
     }
@@ -57,9 +57,10 @@ pub(super) fn connection<'q>(
     let answer = if reads_rows {
         let rows = rows(plan, target, scope, &page);
         let place = page.ordering.order_by("q", page.backward);
+        // one row even where nothing in it counts rows, such as `pageInfo { hasPreviousPage }`
         format!(
             "(SELECT {object} FROM (SELECT q.*, row_number() OVER (ORDER BY {place}) AS place_in_page \
-             FROM ({rows}) q) {alias})"
+             FROM ({rows}) q) {alias} HAVING true)"
         )
     } else {
         format!("(SELECT {object})")
@@ -236,7 +237,7 @@ fn edges<'q>(
 ) -> ServerResult<String> {
     let type_name = format!("{}Edge", types::name(target));
     let mut members = Vec::new();
-    for asked in plan.selected(&[&type_name], &selected.below) {
+    for asked in plan.selected(&[&type_name], &selected.below)? {
         let value = match asked.name() {
             "__typename" => format!("'{type_name}'"),
             "cursor" => ids::cursor_sql(&page.label, &page.ordering.columns(alias)),
@@ -247,7 +248,12 @@ fn edges<'q>(
     Ok(page_list(&json_object(&members), alias, page))
 }
 
-fn page_info<'q>(plan: &Plan<'q>, alias: &str, page: &Page, selected: &Selected<'q>) -> String {
+fn page_info<'q>(
+    plan: &Plan<'q>,
+    alias: &str,
+    page: &Page,
+    selected: &Selected<'q>,
+) -> ServerResult<String> {
     let cursor = ids::cursor_sql(&page.label, &page.ordering.columns(alias));
     // in the order of reading, which for a backward page is from its end
     let read = |direction: &str| {
@@ -262,7 +268,7 @@ fn page_info<'q>(plan: &Plan<'q>, alias: &str, page: &Page, selected: &Selected<
     let beyond = |cursor: &Option<Vec<String>>| cursor.is_some().to_string();
     let either = |cursor| format!("({there_are_others} OR {})", beyond(cursor));
     let members: Vec<(&str, String)> = plan
-        .selected(&["PageInfo"], &selected.below)
+        .selected(&["PageInfo"], &selected.below)?
         .into_iter()
         .map(|asked| {
             let value = match (asked.name(), page.backward) {
@@ -277,7 +283,7 @@ fn page_info<'q>(plan: &Plan<'q>, alias: &str, page: &Page, selected: &Selected<
             (asked.response_name, value)
         })
         .collect();
-    json_object(&members)
+    Ok(json_object(&members))
 }
 
 fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page) -> String {

@@ -132,25 +132,19 @@ fn word_in(statement: &mut Statement, words: &[String], known: &EnumType, column
     format!("({of_known} OR {column} <> ALL({all}::text[]))")
 }
 
-/// Lower case is the database's to make, as in the index: it and we need not agree on every letter.
+/// Lower case is the database's to make, as in the index: it and we need not agree on every letter. Several texts are
+/// one value.
 fn caseless_in(statement: &mut Statement, texts: &[String], key: &str, column: &str) -> String {
-    if texts.is_empty() {
-        return "false".to_owned();
+    if let [text] = texts {
+        let text = statement.text(text);
+        return format!(
+            "({key} = left(lower({text}::text), {INDEXED_CHARACTERS}) AND lower({column}) = lower({text}::text))"
+        );
     }
-    let (starts, wholes): (Vec<String>, Vec<String>) = texts
-        .iter()
-        .map(|text| {
-            let start = format!(
-                "left(lower({}::text), {INDEXED_CHARACTERS})",
-                statement.text(text)
-            );
-            (start, format!("lower({}::text)", statement.text(text)))
-        })
-        .unzip();
+    let texts = statement.texts(texts.to_vec());
     format!(
-        "({key} IN ({}) AND lower({column}) IN ({}))",
-        starts.join(", "),
-        wholes.join(", ")
+        "({key} = ANY(ARRAY(SELECT left(lower(x), {INDEXED_CHARACTERS}) FROM unnest({texts}::text[]) x)) \
+         AND lower({column}) = ANY(ARRAY(SELECT lower(x) FROM unnest({texts}::text[]) x)))"
     )
 }
 

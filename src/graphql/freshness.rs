@@ -53,12 +53,12 @@ pub(super) fn freshness<'q>(
     scope: &Scope<'_>,
     page: &Page,
     selected: &Selected<'q>,
-) -> String {
+) -> ServerResult<String> {
     let endpoints = endpoints(plan, target, scope, page);
     let now = plan.fill("{now}", "", "");
     let oldest = "CASE WHEN count(*) = count(s.watermark) THEN min(s.watermark) END";
     let members: Vec<(&str, String)> = plan
-        .selected(&["Freshness"], &selected.below)
+        .selected(&["Freshness"], &selected.below)?
         .into_iter()
         .map(|asked| {
             let value = match asked.name() {
@@ -72,7 +72,10 @@ pub(super) fn freshness<'q>(
             (asked.response_name, value)
         })
         .collect();
-    format!("(SELECT {} {endpoints})", json_object(&members))
+    Ok(format!(
+        "(SELECT {} {endpoints} HAVING true)",
+        json_object(&members)
+    ))
 }
 
 /// `answer`, unless it may be older than `maxStalenessSeconds` allows: then the statement stops with the error

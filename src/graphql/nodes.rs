@@ -176,7 +176,7 @@ fn sync_runs<'q>(
         .iter()
         .enumerate()
         .filter_map(|(place, one)| match one {
-            Named::SyncRun(id) => Some(format!("({place}, {id}::bigint)")),
+            Named::SyncRun(id) => Some(format!("({place}, '{id}'::bigint)")),
             _ => None,
         })
         .collect();

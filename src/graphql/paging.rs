@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use async_graphql::{ServerResult, Value};
-use chrono::DateTime;
+use chrono::{DateTime, Datelike as _, SecondsFormat};
 use sha2::{Digest as _, Sha256};
 
 use super::filter::Condition;
@@ -108,10 +108,13 @@ fn ordering<'q>(
         Target::Plain(shape) => return Ok(Ordering::of_shape(shape)),
     };
     let given = plan.given(selected, "orderBy");
-    let member = |name: &str| match &given {
-        Some(Value::Object(members)) => members.get(name).and_then(word),
-        _ => None,
+    let members = match &given {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(members)) => Some(members),
+        // the library does not look at what a variable of an input type holds
+        Some(_) => return Err(plan.refuse(selected, "orderBy is an object")),
     };
+    let member = |name: &str| members?.get(name).and_then(word);
     let order = match member("field") {
         None => object.orders.first(),
         Some(field) => object.orders.iter().find(|order| order.name == field),
@@ -158,7 +161,7 @@ fn cursor<'q>(
         return Ok(None);
     };
     let keys = ids::read_cursor(&cursor, label, ordering.keys.len());
-    let keys = keys.filter(|keys| accepts(ordering, keys));
+    let keys = keys.and_then(|keys| typed(ordering, keys));
     keys.map(Some).ok_or_else(|| {
         plan.refuse(
             selected,
@@ -167,15 +170,28 @@ fn cursor<'q>(
     })
 }
 
-/// Whether the keys of a cursor, which a client may have made up, have the types of the columns.
-fn accepts(ordering: &Ordering, keys: &[String]) -> bool {
-    ordering
+/// The keys of a cursor, which a client may have made up, as Postgres reads them; `None`: one is not of its column's
+/// type.
+fn typed(ordering: &Ordering, keys: Vec<String>) -> Option<Vec<String>> {
+    let typed = ordering
         .keys
         .iter()
         .zip(keys)
-        .all(|(known, key)| match known.ty {
-            "bigint" => key.parse::<i64>().is_ok(),
-            "timestamptz" => key == "-infinity" || DateTime::parse_from_rfc3339(key).is_ok(),
-            _ => true,
-        })
+        .map(|(known, key)| match known.ty {
+            "bigint" => key.parse().ok().map(|number: i64| number.to_string()),
+            "timestamptz" => moment(key),
+            _ => Some(key),
+        });
+    typed.collect()
+}
+
+/// A moment that Postgres can hold: it knows other offsets than RFC 3339 has, and no year 0.
+fn moment(key: String) -> Option<String> {
+    if key == "-infinity" {
+        return Some(key);
+    }
+    let moment = DateTime::parse_from_rfc3339(&key).ok()?.to_utc();
+    (1..=9999)
+        .contains(&moment.year())
+        .then(|| moment.to_rfc3339_opts(SecondsFormat::Micros, true))
 }

@@ -26,6 +26,12 @@ use crate::models::object::{Field, Kind, Link, Relation, Target};
 /// Postgres takes at most 100 arguments; an object with more members is put together from parts (F73).
 const MEMBERS_PER_CALL: usize = 45;
 
+/// Values of one statement at most: so many tests of filters in all, since a list of ids or texts is one value.
+/// Postgres takes 65,535, and plans for seconds long before that.
+const MOST_VALUES: usize = 2_000;
+/// Bytes of one statement at most; 350 lists have half of it.
+const LONGEST_STATEMENT: usize = 1_000_000;
+
 /// Any position in the query: what a plan needs of it is the document around it.
 pub(super) type Query<'q> =
     ContextBase<'q, &'q async_graphql::Positioned<async_graphql::parser::types::Field>>;
@@ -77,6 +83,24 @@ impl<'q> Plan<'q> {
         }
     }
 
+    /// The statement whose only value is the one of `sql`, as text.
+    ///
+    /// # Errors
+    /// It is larger than Postgres should be made to plan.
+    pub(super) fn finished(mut self, sql: &str) -> ServerResult<Statement> {
+        self.statement
+            .push(&format!("SELECT ({sql})::text AS answer"));
+        let is_bounded = self.statement.values() <= MOST_VALUES
+            && self.statement.sql().len() <= LONGEST_STATEMENT;
+        if is_bounded {
+            return Ok(self.statement);
+        }
+        let message = "the filters and lists of this field are too many to be planned together; ask for less at once";
+        let error = errors::error(Code::QueryTooComplex, message);
+        let error = error.into_server_error(self.query.item.pos);
+        Err(self.query.set_error_path(error))
+    }
+
     /// A fresh table alias.
     pub(super) fn alias(&mut self) -> String {
         self.aliases += 1;
@@ -88,8 +112,18 @@ impl<'q> Plan<'q> {
         &self,
         type_names: &[&str],
         sets: &[&'q SelectionSet],
-    ) -> Vec<Selected<'q>> {
-        select::fields(&self.query.query_env.fragments, type_names, sets)
+    ) -> ServerResult<Vec<Selected<'q>>> {
+        let selected = select::fields(&self.query.query_env.fragments, type_names, sets);
+        let contradicted = selected.iter().find(|one| one.contradicted_by.is_some());
+        match contradicted {
+            None => Ok(selected),
+            Some(one) => {
+                let name = one.response_name;
+                let message =
+                    format!("{name} is asked for twice as different things; use different aliases");
+                Err(self.refuse(one, message))
+            }
+        }
     }
 
     /// An argument's value, with variables and their defaults applied.
@@ -133,7 +167,7 @@ impl<'q> Plan<'q> {
         sets: &[&'q SelectionSet],
     ) -> ServerResult<String> {
         let mut members = Vec::new();
-        for selected in self.selected(&types::type_names(target), sets) {
+        for selected in self.selected(&types::type_names(target), sets)? {
             let value = if selected.name() == "__typename" {
                 format!("'{}'", types::name(target))
             } else {

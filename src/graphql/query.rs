@@ -165,11 +165,7 @@ fn statement<'q>(
         Reads::Nodes => Some(nodes::nodes(&mut plan, selected)?),
         Reads::Summary => Some(summary::summary(&mut plan, selected)?),
     };
-    Ok(sql.map(|sql| {
-        plan.statement
-            .push(&format!("SELECT ({sql})::text AS answer"));
-        plan.statement
-    }))
+    sql.map(|sql| plan.finished(&sql)).transpose()
 }
 
 fn required<'q>(plan: &Plan<'q>, selected: &Selected<'q>, name: &str) -> ServerResult<String> {

@@ -12,8 +12,10 @@ use async_graphql::{Name, Positioned};
 pub(super) struct Selected<'q> {
     /// The name in the answer: the alias, or the field's own.
     pub(super) response_name: &'q str,
-    /// The first mention; all mentions have the same name and arguments (validated before).
+    /// The first mention.
     pub(super) field: &'q Positioned<Field>,
+    /// A mention that asks for something else under the same name. The library sees those of one selection set only.
+    pub(super) contradicted_by: Option<&'q Positioned<Field>>,
     /// What is asked for below, of all mentions.
     pub(super) below: Vec<&'q SelectionSet>,
 }
@@ -79,11 +81,27 @@ fn add<'q>(field: &'q Positioned<Field>, selected: &mut Vec<Selected<'q>>) {
         .iter_mut()
         .find(|known| known.response_name == response_name);
     match known {
-        Some(known) => known.below.push(below),
+        Some(known) => {
+            known.below.push(below);
+            if !is_same(&known.field.node, &field.node) {
+                known.contradicted_by = Some(field);
+            }
+        }
         None => selected.push(Selected {
             response_name,
             field,
+            contradicted_by: None,
             below: vec![below],
         }),
     }
+}
+
+/// Whether two mentions ask for the same: section 5.3.2 of the specification.
+pub(super) fn is_same(one: &Field, other: &Field) -> bool {
+    one.name.node == other.name.node
+        && one.arguments.len() == other.arguments.len()
+        && one.arguments.iter().all(|(name, value)| {
+            let given = other.get_argument(&name.node);
+            given.is_some_and(|given| given.node == value.node)
+        })
 }

@@ -373,3 +373,31 @@ async fn an_endpoint_that_a_connector_lacks_makes_no_answer_older() {
     assert_eq!(answer["skills"]["freshness"]["complete"], true);
     assert_ne!(answer["skills"]["freshness"]["asOf"], Value::Null);
 }
+
+// Whatever a client makes up: what is no moment of Postgres's is no cursor, and never a failure inside (F19).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_made_up_moment_in_a_cursor_is_the_clients_fault() {
+    let app = TestApp::loaded().await;
+    let query = "query ($after: String) { users(first: 1, orderBy: { field: CHANGED_AT }, after: $after) { totalCount } }";
+    for (moment, is_fine) in [
+        ("0000-01-01T00:00:00Z", false),
+        ("0001-01-01T00:00:00+01:00", false),
+        ("2026-01-01T00:00:00+23:59", true),
+        ("2026-01-01T00:00:00\u{2212}01:00", true),
+        ("2026-01-01T00:00:60.123456789Z", true),
+        ("9999-12-31T23:59:59-23:59", false),
+        ("-infinity", true),
+        ("infinity", false),
+    ] {
+        let cursor = json!(["CHANGED_AT", moment, "a", "b"]).to_string();
+        let after = URL_SAFE_NO_PAD.encode(cursor);
+        let answer = app.ask(READER, query, json!({ "after": after })).await;
+        let code = &answer["errors"][0]["extensions"]["code"];
+        let expected = if is_fine {
+            Value::Null
+        } else {
+            json!("BAD_USER_INPUT")
+        };
+        assert_eq!(*code, expected, "{moment}: {answer}");
+    }
+}

@@ -250,6 +250,15 @@ async fn ids_are_ordered_by_their_bytes() {
     assert_eq!(others, Vec::<String>::new());
 }
 
+// A planned read is large and short: compiling it took a hundred times as long as running it.
+#[tokio::test]
+async fn statements_are_not_compiled() {
+    let database = TestDatabase::migrated().await;
+    let pool = pool(&database);
+    let jit = texts(&pool, "SELECT current_setting('jit') AS text").await;
+    assert_eq!(jit, ["off"]);
+}
+
 // F70: a table that comes later cannot be forgotten
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_that_names_integrations_is_behind_the_second_wall() {

@@ -51,6 +51,8 @@ mod indexes;
 mod lists;
 /// Lists of what is no mirrored record.
 mod own_lists;
+/// What is asked for, in odd combinations.
+mod selections;
 // the migrated tables
 mod database;
 // the execution rules of GraphQL

@@ -10,6 +10,7 @@ use async_graphql::parser::types::{
 use async_graphql::{Pos, Positioned, Request, ServerError};
 
 use super::super::errors::{self, Code};
+use super::super::select;
 
 /// Fragments in fragments beyond this are a cycle, or are meant to look like one.
 const DEEPEST: usize = 10;
@@ -41,7 +42,7 @@ pub(super) fn put_field_at_root(request: &mut Request) -> Result<(), ServerError
         if first.is_none() || names.any(|name| Some(name) != first) {
             return Err(not_one(pos));
         }
-        set.items = merged(items);
+        set.items = merged(items).ok_or_else(|| not_one(pos))?;
     }
     // they could only be used at a root, and would be found unused now
     let is_of_root = |name: &str| name == "Subscription";
@@ -84,21 +85,23 @@ fn flatten(
     Some(())
 }
 
-/// Mentions of one field are one field that asks for everything below them (section 5.3.2).
-fn merged(items: Vec<Positioned<Selection>>) -> Vec<Positioned<Selection>> {
+/// Mentions of one field are one field that asks for everything below them (section 5.3.2); `None`: they are not of
+/// one field, or differ in their arguments.
+fn merged(items: Vec<Positioned<Selection>>) -> Option<Vec<Positioned<Selection>>> {
     let mut items = items.into_iter();
-    let Some(mut first) = items.next() else {
-        return Vec::new();
-    };
+    let mut first = items.next()?;
     if let Selection::Field(field) = &mut first.node {
         for item in items {
             if let Selection::Field(other) = item.node {
+                if !select::is_same(&field.node, &other.node) {
+                    return None;
+                }
                 let below = other.node.selection_set.node.items;
                 field.node.selection_set.node.items.extend(below);
             }
         }
     }
-    vec![first]
+    Some(vec![first])
 }
 
 fn not_one(pos: Pos) -> ServerError {

@@ -119,9 +119,7 @@ pub(super) async fn ask<'q, T: DeserializeOwned>(
         let statement = {
             let mut plan = plan(ctx)?;
             let sql = sql(&mut plan)?;
-            plan.statement
-                .push(&format!("SELECT ({sql})::text AS answer"));
-            plan.statement
+            plan.finished(&sql)?
         };
         // a standby may not have yet what was told
         match read::answer_up_to_date(ctx, statement).await {
