@@ -117,7 +117,9 @@ impl Compared {
     }
 }
 
-const fn filter(name: &'static str, description: &'static str, compared: Compared) -> Filter {
+/// A column of the row itself.
+#[must_use]
+pub const fn filter(name: &'static str, description: &'static str, compared: Compared) -> Filter {
     Filter {
         name,
         description,
