@@ -32,6 +32,10 @@ const MOST_VALUES: usize = 2_000;
 /// Bytes of one statement at most; 350 lists have half of it.
 const LONGEST_STATEMENT: usize = 1_000_000;
 
+/// Bytes of what one root field answers at most: it is held in memory several times on its way. Values are bounded
+/// before (GRAPHQL_MAX_COMPLEXITY), but nobody knows how long a `remoteData` is.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
 /// Any position in the query: what a plan needs of it is the document around it.
 pub(super) type Query<'q> =
     ContextBase<'q, &'q async_graphql::Positioned<async_graphql::parser::types::Field>>;
@@ -88,8 +92,12 @@ impl<'q> Plan<'q> {
     /// # Errors
     /// It is larger than Postgres should be made to plan.
     pub(super) fn finished(mut self, sql: &str) -> ServerResult<Statement> {
-        self.statement
-            .push(&format!("SELECT ({sql})::text AS answer"));
+        let code = Code::QueryTooComplex.as_str();
+        self.statement.push(&format!(
+            "SELECT CASE WHEN octet_length(a.answer) > {LARGEST_ANSWER} \
+             THEN refuse('{code} the answer has more than {LARGEST_ANSWER} bytes; ask for shorter pages')::text \
+             ELSE a.answer END AS answer FROM (SELECT ({sql})::text AS answer OFFSET 0) a"
+        ));
         let is_bounded = self.statement.values() <= MOST_VALUES
             && self.statement.sql().len() <= LONGEST_STATEMENT;
         if is_bounded {

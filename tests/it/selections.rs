@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::TestApp;
 use crate::support::app::READER;
+use crate::support::socket::Socket;
 
 fn code(answer: &Value) -> &Value {
     &answer["errors"][0]["extensions"]["code"]
@@ -142,4 +143,32 @@ async fn a_run_that_cannot_be_is_null() {
     for data in join_all(asked.iter().map(|query| app.query(query))).await {
         assert_eq!(data, json!({ "node": null, "syncRun": null }));
     }
+}
+
+// F71: the number of values is bounded, their length is Kombo's
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_too_long_is_refused_before_it_leaves_the_database() {
+    let app = TestApp::loaded().await;
+    app.sql("UPDATE users SET remote_data = to_jsonb(repeat('x', 100000))")
+        .await;
+    let members: String = (0..100).map(|n| format!("r{n}: remoteData ")).collect();
+    let ask = async |first: u32| {
+        let query = format!("{{ users(first: {first}) {{ nodes {{ {members} }} }} }}");
+        app.ask(READER, &query, json!({})).await
+    };
+    let long = ask(10).await;
+    assert_eq!(code(&long), "QUERY_TOO_COMPLEX");
+    let short = ask(1).await;
+    assert!(short.get("errors").is_none(), "{}", short["errors"]);
+}
+
+// Section 5.3.2 holds for a subscription's field, too, though the library never sees its second mention.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_with_two_filters_under_one_name_is_refused() {
+    let app = TestApp::loaded().await;
+    let mut socket = Socket::of(app.address, READER).await;
+    let query = "subscription { x: recordChanged(filter: { kind: { eq: INSERTED } }) { sequence } x: recordChanged { komboId } }";
+    socket.subscribe("1", query).await;
+    let heard = socket.hear().await;
+    assert_eq!(heard["type"], "error", "{heard}");
 }
