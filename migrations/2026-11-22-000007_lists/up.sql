@@ -2,8 +2,9 @@
 -- table. Every index leads with integration_id: tenants stay apart, and the tables can be distributed by it.
 --
 -- Keys, as the descriptions of the models (src/models/filters.rs) write them; an index serves only the same text:
---   a time   coalesce(column, '-infinity'): null is the smallest, so that one index serves both directions and a
---            cursor names one place
+--   a time   CASE WHEN column IS NULL THEN '-infinity' ELSE column END: null is the smallest, so that one index serves
+--            both directions and a cursor names one place. No coalesce, which would say the same: behind row-level
+--            security an index is entered only by what is known to tell nothing of a row, and coalesce is not
 --   a text   left(coalesce(column, ''), 200) COLLATE "C": by code point, the same on every machine and for ever (a
 --            system's collation changes with its libraries and corrupts indexes), and bounded, since an index
 --            entry has at most 2,704 bytes and Kombo does not limit its texts
@@ -77,20 +78,20 @@ CREATE INDEX skills_live ON skills (integration_id, id)
 CREATE INDEX course_progressions_live ON course_progressions (integration_id, id)
     WHERE NOT incomplete AND missing_since IS NULL AND remote_deleted_at IS NULL;
 
-CREATE INDEX users_by_changed_at ON users (integration_id, (coalesce(changed_at, '-infinity')), id);
-CREATE INDEX users_by_remote_created_at ON users (integration_id, (coalesce(remote_created_at, '-infinity')), id);
+CREATE INDEX users_by_changed_at ON users (integration_id, (CASE WHEN changed_at IS NULL THEN '-infinity' ELSE changed_at END), id);
+CREATE INDEX users_by_remote_created_at ON users (integration_id, (CASE WHEN remote_created_at IS NULL THEN '-infinity' ELSE remote_created_at END), id);
 CREATE INDEX users_by_first_name ON users (integration_id, (left(coalesce(first_name, ''), 200) COLLATE "C"), id);
 CREATE INDEX users_by_last_name ON users (integration_id, (left(coalesce(last_name, ''), 200) COLLATE "C"), id);
 CREATE INDEX users_by_work_email ON users (integration_id, (left(lower(coalesce(work_email, '')), 200) COLLATE "C"), id);
 CREATE INDEX users_by_remote_id ON users (integration_id, (left(coalesce(remote_id, ''), 200) COLLATE "C"), id);
 CREATE INDEX users_by_status ON users (integration_id, status, id);
 
-CREATE INDEX courses_by_changed_at ON courses (integration_id, (coalesce(changed_at, '-infinity')), id);
+CREATE INDEX courses_by_changed_at ON courses (integration_id, (CASE WHEN changed_at IS NULL THEN '-infinity' ELSE changed_at END), id);
 CREATE INDEX courses_by_title ON courses (integration_id, (left(coalesce(current_title, ''), 200) COLLATE "C"), id);
 CREATE INDEX courses_by_remote_id ON courses (integration_id, (left(coalesce(remote_id, ''), 200) COLLATE "C"), id);
 CREATE INDEX courses_by_origin_id ON courses (integration_id, (left(coalesce(origin_id, ''), 200) COLLATE "C"), id);
 
-CREATE INDEX course_revisions_by_changed_at ON course_revisions (integration_id, (coalesce(changed_at, '-infinity')), id);
+CREATE INDEX course_revisions_by_changed_at ON course_revisions (integration_id, (CASE WHEN changed_at IS NULL THEN '-infinity' ELSE changed_at END), id);
 CREATE INDEX course_revisions_by_title ON course_revisions (integration_id, (left(coalesce(title, ''), 200) COLLATE "C"), id);
 CREATE INDEX course_revisions_by_remote_id ON course_revisions (integration_id, (left(coalesce(remote_id, ''), 200) COLLATE "C"), id);
 CREATE INDEX course_revisions_by_status ON course_revisions (integration_id, status, id);
@@ -101,9 +102,9 @@ CREATE INDEX course_providers_by_remote_id ON course_providers (integration_id, 
 CREATE INDEX skills_by_name ON skills (integration_id, (left(coalesce(name, ''), 200) COLLATE "C"), id);
 CREATE INDEX skills_by_remote_id ON skills (integration_id, (left(coalesce(remote_id, ''), 200) COLLATE "C"), id);
 
-CREATE INDEX course_progressions_by_changed_at ON course_progressions (integration_id, (coalesce(changed_at, '-infinity')), id);
-CREATE INDEX course_progressions_by_enrolled_at ON course_progressions (integration_id, (coalesce(enrolled_at, '-infinity')), id);
-CREATE INDEX course_progressions_by_completed_at ON course_progressions (integration_id, (coalesce(completed_at, '-infinity')), id);
+CREATE INDEX course_progressions_by_changed_at ON course_progressions (integration_id, (CASE WHEN changed_at IS NULL THEN '-infinity' ELSE changed_at END), id);
+CREATE INDEX course_progressions_by_enrolled_at ON course_progressions (integration_id, (CASE WHEN enrolled_at IS NULL THEN '-infinity' ELSE enrolled_at END), id);
+CREATE INDEX course_progressions_by_completed_at ON course_progressions (integration_id, (CASE WHEN completed_at IS NULL THEN '-infinity' ELSE completed_at END), id);
 CREATE INDEX course_progressions_by_remote_id ON course_progressions (integration_id, (left(coalesce(remote_id, ''), 200) COLLATE "C"), id);
 CREATE INDEX course_progressions_by_status ON course_progressions (integration_id, status, id);
 

@@ -46,6 +46,15 @@ pub struct Viewer {
 }
 
 impl Viewer {
+    /// Who they are among all viewers: two issuers' or customers' people may have one name.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match &self.integrations {
+            None => self.name.clone(),
+            Some(ids) => format!("{}\n{}", self.name, ids.join("\n")),
+        }
+    }
+
     /// Whether they may see an integration.
     #[must_use]
     pub fn sees(&self, integration_id: &str) -> bool {

@@ -6,7 +6,8 @@
 //!
 //! It must never be open by accident: what is missing ends in an error, not in rows.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, Bool, Nullable, Text};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _};
 
@@ -108,22 +109,26 @@ pub async fn check(pool: &Pool) -> anyhow::Result<()> {
         .await?;
     let user = &own.user;
     let remedy = format!(
-        "an administrator of the database must run once: CREATE ROLE kombo_mirror_reader NOLOGIN; \
-         GRANT kombo_mirror_reader TO \"{user}\"; (without the first where the role is there already), and the server must be started again"
+        "let an administrator of the database run CREATE ROLE kombo_mirror_reader NOLOGIN; (where it is missing) and \
+         GRANT kombo_mirror_reader TO \"{user}\"; and start the server again"
     );
     let behind = connection
         .transaction(async |connection| {
             go_behind(connection, &[]).await?;
             diesel::sql_query(LOOK).get_result::<Seen>(connection).await
         })
-        .await
-        .with_context(|| {
-            format!("JWTs for some integrations need the database role kombo_mirror_reader, which the user {user} may not take: {remedy}")
-        })?;
+        .await;
+    let behind = match behind {
+        Ok(behind) => behind,
+        Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)) => bail!(
+            "JWTs need the database role kombo_mirror_reader, which the database user {user} may not take: {remedy}"
+        ),
+        Err(error) => return Err(error.into()),
+    };
     if behind.walled != Some(true) {
         bail!(
-            "JWTs for some integrations need row-level security that holds for the database role kombo_mirror_reader, and it does not: \
-             the role must be neither a superuser nor have BYPASSRLS, and must be allowed to read every table that has row-level security; {remedy}"
+            "JWTs need the database role kombo_mirror_reader, and row-level security does not hold for it: it must be neither \
+             superuser nor have BYPASSRLS, and must be allowed to read every table that has row-level security; {remedy}"
         );
     }
     Ok(())

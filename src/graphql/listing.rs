@@ -169,19 +169,13 @@ static SYNC_RUNS: Listing = Listing {
     by_integration: ByIntegration::WhenNarrowed,
     filters: &[
         INTEGRATION_KOMBO_ID,
-        Filter {
-            name: "endpoint",
-            description: "From where.",
-            compared: Compared::Renamed("endpoint", &KOMBO_ENDPOINT),
-            via: None,
-        },
+        filters::filter(
+            "endpoint",
+            "From where.",
+            Compared::Renamed("endpoint", &KOMBO_ENDPOINT),
+        ),
         filters::word_filter("status", &SYNC_RUN_STATUS, "Where it stands."),
-        Filter {
-            name: "mode",
-            description: "How far.",
-            compared: Compared::Renamed("mode", &SYNC_MODE),
-            via: None,
-        },
+        filters::filter("mode", "How far.", Compared::Renamed("mode", &SYNC_MODE)),
         filters::word_filter("trigger", &SYNC_TRIGGER, "Why."),
         moment_filter("queuedAt", "queued_at", "When it was asked for."),
     ],
@@ -194,18 +188,16 @@ static LISTINGS: &[&Listing] = &[
         filters: &[
             KOMBO_ID,
             text_filter("tool", "tool", "Slug of the connected tool."),
-            Filter {
-                name: "state",
-                description: "State at Kombo.",
-                compared: Compared::Word("state", &INTEGRATION_STATE),
-                via: None,
-            },
-            Filter {
-                name: "paused",
-                description: "Whether the mirror leaves the integration alone by request.",
-                compared: Compared::Flag("paused"),
-                via: None,
-            },
+            filters::filter(
+                "state",
+                "State at Kombo.",
+                Compared::Word("state", &INTEGRATION_STATE),
+            ),
+            filters::filter(
+                "paused",
+                "Whether the mirror leaves the integration alone by request.",
+                Compared::Flag("paused"),
+            ),
         ],
         ..listing(&records::INTEGRATION, "integrations", &BY_ID)
     },
@@ -236,12 +228,11 @@ static LISTINGS: &[&Listing] = &[
 /// What the change feed can be filtered by, as a list and as a subscription.
 pub(super) static RECORD_CHANGE_FILTERS: &[Filter] = &[
     INTEGRATION_KOMBO_ID,
-    Filter {
-        name: "model",
-        description: "The record's type.",
-        compared: Compared::Renamed("model", &MIRRORED_MODEL),
-        via: None,
-    },
+    filters::filter(
+        "model",
+        "The record's type.",
+        Compared::Renamed("model", &MIRRORED_MODEL),
+    ),
     filters::word_filter("kind", &CHANGE_KIND, "What happened."),
     id_filter("komboId", "id", "The record's Kombo id."),
     moment_filter("at", "at", "When the mirror wrote it."),

@@ -163,9 +163,9 @@ impl Schema {
 
     /// Executes a request that [`Schema::admit`] let pass: waits in the viewer's line, and gives up in time.
     pub async fn execute_admitted(&self, request: Request, viewer: Viewer) -> Response {
-        let name = viewer.name.clone();
+        let line = viewer.line();
         let answered = async {
-            let place: Place = match self.lines.enter(&name).await {
+            let place: Place = match self.lines.enter(&line).await {
                 Ok(place) => place,
                 Err(Full) => return too_late("too many of your requests wait already"),
             };

@@ -98,7 +98,9 @@ impl Compared {
             Self::TextIgnoringCase(column) => format!(
                 "(left(lower(coalesce({alias}.{column}, '')), {INDEXED_CHARACTERS}) COLLATE \"C\")"
             ),
-            Self::Time(column) => format!("coalesce({alias}.{column}, '-infinity')"),
+            Self::Time(column) => format!(
+                "(CASE WHEN {alias}.{column} IS NULL THEN '-infinity' ELSE {alias}.{column} END)"
+            ),
             Self::Id(column)
             | Self::Word(column, _)
             | Self::Renamed(column, _)
@@ -117,7 +119,9 @@ impl Compared {
     }
 }
 
-const fn filter(name: &'static str, description: &'static str, compared: Compared) -> Filter {
+/// A column of the row itself.
+#[must_use]
+pub const fn filter(name: &'static str, description: &'static str, compared: Compared) -> Filter {
     Filter {
         name,
         description,

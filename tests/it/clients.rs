@@ -1,7 +1,7 @@
 //! The API as other people's clients use it: scripts in `tests/clients`, run with Node against a real server.
 //!
 //! They need Node.js 20 and the npm registry, so they are run apart from the others:
-//! `cargo test --test it clients:: -- --ignored`.
+//! `cargo test --test it -- --ignored clients:: frontend::`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -58,7 +58,7 @@ async fn run(command: &mut Command) {
 
 // graphql-http: every audit of the specification, those it only recommends included
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it clients:: -- --ignored"]
+#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it -- --ignored clients:: frontend::"]
 async fn every_audit_of_graphql_over_http_is_ok() {
     let app = TestApp::start().await;
     run_script(&app, "audits.mjs", READER).await;
@@ -66,7 +66,7 @@ async fn every_audit_of_graphql_over_http_is_ok() {
 
 // graphql-js: its introspection query is within the limits, and the schema is one that it would accept
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it clients:: -- --ignored"]
+#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it -- --ignored clients:: frontend::"]
 async fn tools_learn_the_schema_by_introspection() {
     let app = TestApp::start().await;
     run_script(&app, "introspection.mjs", READER).await;

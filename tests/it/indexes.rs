@@ -251,3 +251,30 @@ async fn every_filter_is_found_by_an_index() {
         }
     }
 }
+
+// a cursor deep in a list must cost a viewer of some integrations no more than anybody else
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_the_second_wall_times_are_found_by_an_index() {
+    let app = full().await;
+    let integration = app.integration();
+    for (list, _, orders) in LISTS {
+        for order in orders.iter().filter(|order| order.ends_with("_AT")) {
+            let order_by = format!("orderBy: {{field: {order}}}");
+            let info = app
+                .query(&format!(
+                    "{{ {list}(first: 9, {order_by}) {{ pageInfo {{ endCursor }} }} }}"
+                ))
+                .await;
+            let cursor = &info[list]["pageInfo"]["endCursor"];
+            let query =
+                format!("{{ {list}(first: 9, after: {cursor}, {order_by}) {{ nodes {{ id }} }} }}");
+            let (sql, _) = plan(&app, &query).await;
+            let plan = app.plan_behind_the_wall(&sql, &integration).await;
+            let column = order.to_lowercase();
+            let is_entered = plan
+                .lines()
+                .any(|line| line.contains("Index Cond:") && line.contains(&column));
+            assert!(is_entered, "{query}\n{plan}");
+        }
+    }
+}

@@ -196,11 +196,7 @@ impl Tenants {
                     (name.to_owned(), other_value(&table, name, ty))
                 })
                 .unzip();
-            let owner = if table == "integrations" {
-                "id"
-            } else {
-                "integration_id"
-            };
+            let owner = owner_of(&table);
             self.app
                 .sql(&format!(
                     "INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {table} WHERE {owner} = '{mine}'",
@@ -215,11 +211,7 @@ impl Tenants {
 
     async fn remove_the_other(&self) {
         for table in self.tables().await {
-            let owner = if table == "integrations" {
-                "id"
-            } else {
-                "integration_id"
-            };
+            let owner = owner_of(&table);
             self.app
                 .sql(&format!("DELETE FROM {table} WHERE {owner} = '{OTHER}'"))
                 .await;
@@ -245,11 +237,7 @@ impl Tenants {
     async fn all_of_the_other(&self) -> String {
         let mut all = String::new();
         for table in self.tables().await {
-            let owner = if table == "integrations" {
-                "id"
-            } else {
-                "integration_id"
-            };
+            let owner = owner_of(&table);
             let rows = self
                 .app
                 .rows(&format!(
@@ -299,6 +287,14 @@ impl Tenants {
             asked, shown,
             "each shows the other integration to whom may see it"
         );
+    }
+}
+
+/// The column that names the integration.
+fn owner_of(table: &str) -> &'static str {
+    match table {
+        "integrations" => "id",
+        _ => "integration_id",
     }
 }
 
@@ -419,7 +415,8 @@ async fn walk(walls: Walls, deepest: usize) {
     tenants.add_the_other().await;
     let words = tenants.words().await;
     tenants.remove_the_other().await;
-    let ways = tenants.graph.ways("Query", deepest, &words);
+    let mut ways = tenants.graph.ways("Query", deepest, &words);
+    ways.extend(tenants.graph.by_ids("Query", &words));
     assert!(ways.len() > 100, "{}", ways.len());
     tenants
         .assert_nothing_tells_of_the_other(walls, &ways)
@@ -442,6 +439,38 @@ async fn the_first_wall_holds_without_the_second() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_wall_holds_without_the_first() {
     walk(Walls::OnlySecond, 4).await;
+}
+
+// F70: the policies themselves
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_the_second_wall_each_table_has_the_rows_of_the_named_integrations_only() {
+    let tenants = Tenants::new().await;
+    let mine = tenants.app.integration();
+    tenants.add_the_other().await;
+    let behind = async |table: &str, integrations: &[String]| {
+        let mut statement = Statement::planned();
+        statement.push(&format!(
+            "SELECT (SELECT count(*) FROM {table})::text AS answer"
+        ));
+        let reads = &tenants.app.engine.reads;
+        let answer = reads.answer(&statement, Behind::Wall(integrations)).await;
+        answer
+            .expect("an answer")
+            .expect("a number")
+            .parse::<i64>()
+            .expect("a number")
+    };
+    let both = [mine.clone(), OTHER.to_owned()];
+    for table in tenants.tables().await {
+        let owner = owner_of(&table);
+        let own = format!("SELECT count(*) AS count FROM {table} WHERE {owner} = '{mine}'");
+        let own = tenants.app.count(&own).await;
+        assert!(own > 0, "{table} has rows");
+        assert_eq!(behind(&table, &both[..1]).await, own, "{table}");
+        assert_eq!(behind(&table, &both).await, 2 * own, "{table}");
+        assert_eq!(behind(&table, &[]).await, 0, "{table}");
+        assert_eq!(behind(&table, &["nobody".to_owned()]).await, 0, "{table}");
+    }
 }
 
 // F70: ids, cursors, filters and orders

@@ -43,9 +43,16 @@ impl Said {
                 .find(|(known, _)| known.eq_ignore_ascii_case(name));
             found.and_then(|(_, value)| value.as_str())
         };
+        let within = members.get("headers");
         member("authorization")
             .map(str::to_owned)
-            .or_else(|| member("token").map(|token| format!("Bearer {token}")))
+            .or_else(|| {
+                ["token", "authToken"]
+                    .into_iter()
+                    .find_map(member)
+                    .map(|token| format!("Bearer {token}"))
+            })
+            .or_else(|| Self::authorization(within))
     }
 }
 
@@ -153,6 +160,8 @@ mod tests {
             json!({ "Authorization": "Bearer t" }),
             json!({ "authorization": "Bearer t" }),
             json!({ "token": "t" }),
+            json!({ "authToken": "t" }),
+            json!({ "headers": { "Authorization": "Bearer t" } }),
         ] {
             let found = Said::authorization(Some(&payload));
             assert_eq!(found.as_deref(), Some("Bearer t"), "{payload}");

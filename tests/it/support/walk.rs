@@ -273,6 +273,20 @@ impl Graph {
         ways
     }
 
+    /// What is found by an id, for each id, and what lies around it.
+    pub(crate) fn by_ids(&self, root: &str, words: &Words) -> Vec<String> {
+        let mut questions = Vec::new();
+        for (field, target) in self.beyond(root) {
+            if needs_an_id(field) {
+                let around = self.below(target, 1, words).concat();
+                for asked in self.with_each_argument(field, words) {
+                    questions.push(format!("{{ {asked} {} }}", self.selection(target, &around)));
+                }
+            }
+        }
+        questions
+    }
+
     /// Every value of every argument: of each root field, and of each kind of argument below them once.
     pub(crate) fn arguments(&self, root: &str, words: &Words) -> Vec<String> {
         let mut questions = Vec::new();
