@@ -16,8 +16,9 @@ fn lag_seconds(now: &str, watermark: &str) -> String {
     )
 }
 
-/// `FROM … WHERE …` of the endpoints that a list is read from. What a connector does not have is never fetched
-/// and makes no answer older.
+/// `FROM … WHERE …` of the endpoints that a list is read from. What a connector never had is never fetched and makes
+/// no answer older; what it had once is still shown, as old as its last fetch. Of an integration that was deleted Kombo
+/// knows nothing newer.
 fn endpoints(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page) -> String {
     let names: Vec<String> = match target {
         Target::Mirrored(object) => object
@@ -41,7 +42,7 @@ fn endpoints(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page
     };
     format!(
         "FROM endpoint_states s JOIN integrations f ON f.id = s.integration_id \
-         WHERE f.deleted_at IS NULL AND s.available AND s.endpoint IN ({}) AND {of}",
+         WHERE f.deleted_at IS NULL AND (s.available OR s.watermark IS NOT NULL) AND s.endpoint IN ({}) AND {of}",
         names.join(", "),
     )
 }

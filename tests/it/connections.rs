@@ -374,6 +374,19 @@ async fn an_endpoint_that_a_connector_lacks_makes_no_answer_older() {
     assert_ne!(answer["skills"]["freshness"]["asOf"], Value::Null);
 }
 
+// what was loaded before a model was switched off is still shown, and grows older
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_connector_no_longer_has_is_as_old_as_its_last_fetch() {
+    let app = three_integrations().await;
+    app.sql("UPDATE endpoint_states SET available = false, watermark = watermark - interval '9 hours' WHERE endpoint = 'skills' AND integration_id = (SELECT min(id) FROM integrations)")
+        .await;
+    let answer = app.query("{ skills { freshness { lagSeconds } } }").await;
+    let lag = answer["skills"]["freshness"]["lagSeconds"].as_f64();
+    assert!(lag.is_some_and(|lag| lag > 32_000.0), "{answer}");
+    let old = "{ skills(maxStalenessSeconds: 3600) { totalCount } }";
+    assert_eq!(app.refusal(old).await, "STALE_DATA");
+}
+
 // Whatever a client makes up: what is no moment of Postgres's is no cursor, and never a failure inside (F19).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_made_up_moment_in_a_cursor_is_the_clients_fault() {
