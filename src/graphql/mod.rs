@@ -23,6 +23,7 @@ mod nodes;
 mod order;
 mod paging;
 mod plan;
+mod positions;
 mod query;
 mod read;
 mod records;
@@ -58,6 +59,7 @@ use limits::{Full, Limits, Lines, Place};
 use mutation::MutationRoot;
 use order::Order;
 pub use plan::Walls;
+use positions::Positions;
 use query::{Interfaces, QueryRoot};
 use safelist::{OnlyValidate, Safelist};
 use subscription::SubscriptionRoot;
@@ -68,6 +70,7 @@ pub struct Schema {
     executable: async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoot>,
     settings: Arc<GraphqlSettings>,
     limits: Arc<Limits>,
+    positions: Arc<Positions>,
     safelist: Option<Arc<Safelist>>,
     lines: Arc<Lines>,
 }
@@ -94,6 +97,7 @@ impl Schema {
         Self {
             executable: builder.finish(),
             limits: Arc::new(Limits::new(settings.clone(), &registry)),
+            positions: Arc::new(Positions::new(registry)),
             safelist: settings
                 .safelist
                 .as_deref()
@@ -111,7 +115,7 @@ impl Schema {
         for operation in settings.safelist.iter().flatten() {
             let mut request = Request::new(operation.body.as_str());
             // variables come with requests only
-            let response = match validating.limits.check(&mut request) {
+            let response = match validating.check_document(&mut request) {
                 Ok(()) => validating.executable.execute_stream(request).next().await,
                 Err(refusal) => Some(refusal.response()),
             };
@@ -148,9 +152,16 @@ impl Schema {
     /// The answer to a request that may not be executed.
     pub fn admit(&self, request: &mut Request) -> Result<(), Box<Response>> {
         safelist::admit(self.safelist.as_deref(), request)
-            .and_then(|()| self.limits.check(request))
+            .and_then(|()| self.check_document(request))
             .and_then(|()| variables::check(request))
             .map_err(|refusal| Box::new(refusal.response()))
+    }
+
+    /// Within the limits, and with values only where they fit.
+    fn check_document(&self, request: &mut Request) -> Result<(), Refusal> {
+        self.limits.check(request)?;
+        let document = request.parsed_query().map_err(errors::syntax)?;
+        self.positions.check(document)
     }
 
     /// Executes a request for a viewer, within the limits.

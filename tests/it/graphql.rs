@@ -390,3 +390,78 @@ async fn a_request_whose_fields_are_all_skipped_answers_with_nothing() {
     let answer = app.query("{ users @skip(if: true) { totalCount } }").await;
     assert_eq!(answer, json!({}));
 }
+
+// sections 5.8.5 and 3.9
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_stands_only_where_its_type_fits() {
+    let app = TestApp::start().await;
+    for (query, is_fine) in [
+        ("query($n: Int) { users(first: $n) { totalCount } }", true),
+        (
+            "query($n: Int! = 5) { users(first: $n) { totalCount } }",
+            true,
+        ),
+        (
+            "query($n: String) { users(first: $n) { totalCount } }",
+            false,
+        ),
+        ("query($id: ID = \"x\") { user(komboId: $id) { id } }", true),
+        ("query($id: ID) { user(komboId: $id) { id } }", false),
+        (
+            "query($id: String = \"x\") { user(komboId: $id) { id } }",
+            false,
+        ),
+        (
+            "query($x: String) { users(filter: { lastName: { eq: $x } }) { totalCount } }",
+            true,
+        ),
+        (
+            "query($x: Int) { users(filter: { lastName: { eq: $x } }) { totalCount } }",
+            false,
+        ),
+        (
+            "query($x: ID! = 1) { users(filter: { komboId: { in: [$x] } }) { totalCount } }",
+            true,
+        ),
+        (
+            "query($x: ID) { users(filter: { komboId: { in: [$x] } }) { totalCount } }",
+            false,
+        ),
+        (
+            "query($x: [ID!]) { users(filter: { komboId: { in: $x } }) { totalCount } }",
+            true,
+        ),
+        (
+            "query($x: [ID]) { users(filter: { komboId: { in: $x } }) { totalCount } }",
+            false,
+        ),
+        (
+            "query($d: OrderDirection) { users(orderBy: { direction: $d }) { totalCount } }",
+            true,
+        ),
+        (
+            "query($d: String) { users(orderBy: { direction: $d }) { totalCount } }",
+            false,
+        ),
+        (
+            "query($b: Boolean = true) { users { totalCount @include(if: $b) } }",
+            true,
+        ),
+        (
+            "query($b: Boolean) { users { totalCount @include(if: $b) } }",
+            false,
+        ),
+        (
+            "query($n: String) { ...page } fragment page on Query { users(first: $n) { totalCount } }",
+            false,
+        ),
+    ] {
+        let answer = app.ask(READER, query, Value::Null).await;
+        let code = &answer["errors"][0]["extensions"]["code"];
+        if is_fine {
+            assert!(answer.get("errors").is_none(), "{query}: {answer}");
+        } else {
+            assert_eq!(code, "BAD_USER_INPUT", "{query}: {answer}");
+        }
+    }
+}
