@@ -58,7 +58,7 @@ impl OutputType for QueryRoot {
         <SyncMode as OutputType>::create_type_info(registry);
         types::register(registry);
         registry.create_output_type::<Self, _>(MetaTypeId::Object, |_| {
-            let fields = roots().into_iter().map(|root| root.field);
+            let fields = roots().iter().map(|root| root.field.clone());
             types::object("Query", "What can be asked.", fields)
         })
     }
@@ -77,7 +77,7 @@ impl ObjectType for QueryRoot {}
 impl ContainerType for QueryRoot {
     async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
         let name = ctx.item.node.name.node.as_str();
-        let Some(root) = roots().into_iter().find(|root| root.field.name == name) else {
+        let Some(root) = roots().iter().find(|root| root.field.name == name) else {
             return Ok(None);
         };
         let statement = {

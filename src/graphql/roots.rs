@@ -2,6 +2,8 @@
 //!
 //! A list and no resolvers: the one read path answers them all.
 
+use std::sync::LazyLock;
+
 use async_graphql::registry::MetaField;
 
 use super::events::WEBHOOK_EVENT;
@@ -41,9 +43,23 @@ pub(super) enum Reads {
     Admins(Target),
 }
 
-/// Every field of `Query`.
-pub(super) fn roots() -> Vec<Root> {
-    let mut roots = vec![
+/// Every field of `Query`; made once.
+pub(super) fn roots() -> &'static [Root] {
+    static ROOTS: LazyLock<Vec<Root>> = LazyLock::new(|| {
+        let records = models::OBJECTS.iter().copied().flat_map(record_roots);
+        let by_id = by_id_roots().into_iter();
+        by_id
+            .chain(records)
+            .chain([summary_root()])
+            .chain(sync_roots())
+            .collect()
+    });
+    &ROOTS
+}
+
+/// What has an id beside the records, and the list of integrations.
+fn by_id_roots() -> [Root; 4] {
+    [
         root(
             "node",
             "Node",
@@ -80,10 +96,11 @@ pub(super) fn roots() -> Vec<Root> {
             Target::Plain(&INTEGRATION),
             "All integrations, by Kombo's id.",
         ),
-    ];
-    roots.extend(models::OBJECTS.iter().copied().flat_map(record_roots));
-    roots.push(
-        root(
+    ]
+}
+
+fn summary_root() -> Root {
+    root(
             "courseProgressionSummary",
             "[CourseProgressionGroup!]!",
             "Counts of course progressions that are not deleted, the largest group first; at most 10,000 groups.",
@@ -100,9 +117,12 @@ pub(super) fn roots() -> Vec<Root> {
             "CourseProgressionFilter",
             None,
             "Only progressions that fulfil this.",
-        )),
-    );
-    roots.push(
+        ))
+}
+
+/// What the sync is doing and has found.
+fn sync_roots() -> [Root; 7] {
+    [
         root(
             "syncStatus",
             "[EndpointSyncStatus!]!",
@@ -115,8 +135,6 @@ pub(super) fn roots() -> Vec<Root> {
             None,
             "Only this integration; without it, every one that is not deleted.",
         )),
-    );
-    roots.push(
         root(
             "syncRun",
             "SyncRun",
@@ -124,33 +142,32 @@ pub(super) fn roots() -> Vec<Root> {
             Reads::SyncRun,
         )
         .with(types::argument("id", "ID!", None, "The opaque id.")),
-    );
-    roots.push(list(
-        "syncRuns",
-        Target::Plain(&SYNC_RUN),
-        "Sync runs, newest first.",
-    ));
-    roots.push(list(
-        "recordChanges",
-        Target::Plain(&RECORD_CHANGE),
-        "What really changed, in the order of the commits: whoever goes on at `endCursor` misses nothing. Kept for CHANGE_RETENTION.",
-    ));
-    roots.push(for_admins(list(
-        "webhookEvents",
-        Target::Plain(&WEBHOOK_EVENT),
-        "Webhooks of Kombo's, newest first. Needs the admin scope.",
-    )));
-    roots.push(for_admins(list(
-        "parkedRecords",
-        Target::Plain(&PARKED_RECORD),
-        "Records that could not be read or stored. Needs the admin scope.",
-    )));
-    roots.push(for_admins(list(
-        "schemaDrift",
-        Target::Plain(&SCHEMA_DRIFT),
-        "What Kombo sends and this version does not know. Needs the admin scope.",
-    )));
-    roots
+        list(
+            "syncRuns",
+            Target::Plain(&SYNC_RUN),
+            "Sync runs, newest first.",
+        ),
+        list(
+            "recordChanges",
+            Target::Plain(&RECORD_CHANGE),
+            "What really changed, in the order of the commits: whoever goes on at `endCursor` misses nothing. Kept for CHANGE_RETENTION.",
+        ),
+        for_admins(list(
+            "webhookEvents",
+            Target::Plain(&WEBHOOK_EVENT),
+            "Webhooks of Kombo's, newest first. Needs the admin scope.",
+        )),
+        for_admins(list(
+            "parkedRecords",
+            Target::Plain(&PARKED_RECORD),
+            "Records that could not be read or stored. Needs the admin scope.",
+        )),
+        for_admins(list(
+            "schemaDrift",
+            Target::Plain(&SCHEMA_DRIFT),
+            "What Kombo sends and this version does not know. Needs the admin scope.",
+        )),
+    ]
 }
 
 /// The look-up and the list of a mirrored type.
