@@ -23,9 +23,6 @@ use jwt::Expected;
 use keys::Key;
 use tokens::Tokens;
 
-/// HS256 needs a key as long as its digest (RFC 7518, section 3.2); a shorter one can be guessed offline from one token.
-const SAFE_SECRET: usize = 32;
-
 /// What a viewer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -133,11 +130,6 @@ impl Authenticator {
             .map(|url| Issuer::new(url, clock.clone()))
             .transpose()?;
         let secret = jwt.secret.as_ref();
-        if secret.is_some_and(|secret| secret.expose_secret().len() < SAFE_SECRET) {
-            tracing::warn!(
-                "JWT_SECRET has less than {SAFE_SECRET} bytes: whoever has one token may guess it, and sign others"
-            );
-        }
         Ok(Self(Arc::new(Known {
             is_off: matches!(settings, AuthSettings::Off),
             tokens,

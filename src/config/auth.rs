@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::read::{Check, list};
 use super::{RawSettings, Role};
+
+/// HS256 needs a key as long as its digest (RFC 7518, section 3.2); a shorter one can be guessed offline from one token.
+const SHORTEST_JWT_SECRET: usize = 32;
 
 /// Who may ask the GraphQL API.
 #[derive(Debug, Clone)]
@@ -35,7 +38,7 @@ impl AuthSettings {
 /// How a JWT is checked. At least one of secret and URL is there.
 #[derive(Debug, Clone, Default)]
 pub struct JwtSettings {
-    /// For HS256; 32 bytes or more ([`crate::auth`] warns of a shorter one).
+    /// For HS256, at least 32 bytes.
     pub secret: Option<SecretString>,
     /// Where the issuer publishes its public keys, for every other algorithm.
     pub jwks_url: Option<Url>,
@@ -102,6 +105,14 @@ impl Check {
             raw.jwt_secret.as_ref(),
             raw.jwt_secret_file.as_ref(),
         );
+        if let Some(secret) = &secret {
+            let bytes = secret.expose_secret().len();
+            if bytes < SHORTEST_JWT_SECRET {
+                self.problems.push(format!(
+                    "JWT_SECRET must have at least {SHORTEST_JWT_SECRET} bytes, not {bytes}: a shorter one can be guessed from a single token"
+                ));
+            }
+        }
         let jwks_url = raw
             .jwt_jwks_url
             .as_deref()

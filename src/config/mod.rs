@@ -83,7 +83,7 @@ pub struct RawSettings {
     /// File that holds API_ADMIN_TOKENS
     #[arg(long, env = "API_ADMIN_TOKENS_FILE")]
     pub api_admin_tokens_file: Option<String>,
-    /// Secret that JWTs are signed with by HS256, 32 bytes or more
+    /// Secret that JWTs are signed with by HS256, at least 32 bytes
     #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<String>,
     /// File that holds JWT_SECRET

@@ -186,6 +186,11 @@ fn settings_of_jwts_that_would_let_in_too_many_or_nobody_are_refused() {
         change(&mut raw);
         Settings::check(&raw).unwrap_err().join(", ")
     };
+    let short = problem(|raw| raw.jwt_secret = Some("x".repeat(31)));
+    assert!(
+        short.contains("JWT_SECRET") && short.contains("32 bytes"),
+        "{short}"
+    );
     for url in ["issuer.example.com", "file:///keys.json", "https://"] {
         let mut raw = with_jwt();
         raw.jwt_jwks_url = Some(url.to_owned());
