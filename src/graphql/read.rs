@@ -52,11 +52,7 @@ async fn run(query: &Query<'_>, statement: Statement, is_news: bool) -> ServerRe
         _ => Behind::NoWall,
     };
     let answer = if is_news {
-        let primary = &engine.pool;
-        engine
-            .reads
-            .answer_up_to_date(primary, &statement, behind)
-            .await
+        engine.reads.answer_up_to_date(&statement, behind).await
     } else {
         engine.reads.answer(&statement, behind).await
     };
@@ -83,6 +79,17 @@ pub(super) fn text(value: Value) -> Option<String> {
     }
 }
 
+/// The text of a value that [`raw`] made, as it will be written.
+pub(super) fn written(value: &Value) -> Option<&str> {
+    match value {
+        Value::Object(members) if members.len() == 1 => match members.get(RAW) {
+            Some(Value::String(json)) => Some(json),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 fn refusal(error: ReadError) -> async_graphql::Error {
     match error {
         ReadError::TooLong => errors::error(
@@ -93,6 +100,7 @@ fn refusal(error: ReadError) -> async_graphql::Error {
             Code::Timeout,
             "every connection to the database is in use; try again later",
         ),
-        ReadError::Failed(error) => errors::of_statement(&error),
+        ReadError::Refused(words) => errors::refused_by_statement(&words),
+        ReadError::Failed(error) => errors::internal(&error),
     }
 }
