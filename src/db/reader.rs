@@ -82,7 +82,7 @@ impl Reader {
     }
 
     /// The only value of the statement's first row.
-    pub(super) async fn answer(&mut self, statement: &Statement) -> anyhow::Result<Option<String>> {
+    pub(super) async fn answer(&mut self, statement: &Statement) -> anyhow::Result<Option<Vec<u8>>> {
         let wire = statement.wire()?;
         let (client, prepared) = (&self.client, &mut self.prepared);
         let asked = async {
@@ -97,7 +97,7 @@ impl Reader {
         &mut self,
         statement: &Statement,
         integrations: &[String],
-    ) -> anyhow::Result<Option<String>> {
+    ) -> anyhow::Result<Option<Vec<u8>>> {
         let wire = statement.wire()?;
         let raise = wall::raised_for(integrations);
         let raise = raise.wire()?;
@@ -188,8 +188,8 @@ async fn run(
     }
 }
 
-fn value(rows: Vec<Row>) -> anyhow::Result<Option<String>> {
+fn value(rows: Vec<Row>) -> anyhow::Result<Option<Vec<u8>>> {
     rows.first().map_or(Ok(None), |row| {
-        row.try_get(0).context("the answer is no text")
+        row.try_get(0).context("the answer is not binary")
     })
 }

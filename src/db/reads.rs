@@ -114,7 +114,7 @@ impl Reads {
         let _ = self.watcher.set(watcher);
     }
 
-    /// Runs a planned statement and returns the only value of its only row.
+    /// Runs a planned statement and returns the only value of its only row, which is binary (`bytea`).
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -122,7 +122,7 @@ impl Reads {
         &self,
         statement: &Statement,
         behind: Behind<'_>,
-    ) -> Result<Option<String>, ReadError> {
+    ) -> Result<Option<Vec<u8>>, ReadError> {
         match self.ask(&self.pool, statement, behind).await {
             // a standby that must go on applying what it receives ends reads that are in its way
             Err(ReadError::Failed(error))
@@ -142,7 +142,7 @@ impl Reads {
         &self,
         statement: &Statement,
         behind: Behind<'_>,
-    ) -> Result<Option<String>, ReadError> {
+    ) -> Result<Option<Vec<u8>>, ReadError> {
         self.ask(&self.primary, statement, behind).await
     }
 
@@ -151,7 +151,7 @@ impl Reads {
         pool: &Pool,
         statement: &Statement,
         behind: Behind<'_>,
-    ) -> Result<Option<String>, ReadError> {
+    ) -> Result<Option<Vec<u8>>, ReadError> {
         if let Some(watcher) = self.watcher.get() {
             watcher(&diesel::debug_query::<Pg, _>(statement).to_string());
         }

@@ -5,6 +5,7 @@
 //! model means; it reads their descriptions.
 
 mod answers;
+mod binary;
 mod connection;
 mod documents;
 mod errors;
@@ -12,6 +13,7 @@ mod events;
 mod feed;
 mod filter;
 mod filter_sql;
+mod form;
 mod freshness;
 mod given;
 mod ids;
@@ -22,6 +24,7 @@ mod listing;
 mod mutation;
 mod nodes;
 mod order;
+mod page;
 mod paging;
 mod plan;
 mod positions;
