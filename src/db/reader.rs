@@ -82,7 +82,10 @@ impl Reader {
     }
 
     /// The only value of the statement's first row.
-    pub(super) async fn answer(&mut self, statement: &Statement) -> anyhow::Result<Option<Vec<u8>>> {
+    pub(super) async fn answer(
+        &mut self,
+        statement: &Statement,
+    ) -> anyhow::Result<Option<Vec<u8>>> {
         let wire = statement.wire()?;
         let (client, prepared) = (&self.client, &mut self.prepared);
         let asked = async {

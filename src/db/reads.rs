@@ -5,17 +5,19 @@
 //! connection next would wait for it. It must never run a statement for a viewer of some integrations outside the
 //! second wall ([`wall`]).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use deadpool::managed::{self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType};
+use deadpool::managed::{
+    self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType,
+};
 use diesel::pg::Pg;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::error::SqlState;
 
 use super::reader::Reader;
-use super::{POOL_WAIT, Statement, tls};
+use super::{POOL_WAIT, Statement, tls, wall};
 
 /// What the database function `refuse` raises.
 const REFUSED: &str = "KM001";
@@ -26,7 +28,7 @@ pub struct Reads {
     pool: Pool,
     /// Where what was just written is seen; another server where readers read from a standby.
     primary: Pool,
-    watcher: Arc<OnceLock<Watcher>>,
+    watcher: Arc<RwLock<Option<Watcher>>>,
 }
 
 /// Is told of every statement, with its bound values, before it is sent.
@@ -109,9 +111,16 @@ impl Reads {
         Lent::from(&self.pool).await.map(Lent::give_back)
     }
 
-    /// Has every statement told from now on; only the first watcher is.
+    /// Has every statement told from now on, to this watcher alone.
     pub fn watch(&self, watcher: Watcher) {
-        let _ = self.watcher.set(watcher);
+        *self.watcher.write().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
+    }
+
+    fn tell(&self, statement: &Statement) {
+        let watcher = self.watcher.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watcher) = &*watcher {
+            watcher(&diesel::debug_query::<Pg, _>(statement).to_string());
+        }
     }
 
     /// Runs a planned statement and returns the only value of its only row, which is binary (`bytea`).
@@ -152,9 +161,10 @@ impl Reads {
         statement: &Statement,
         behind: Behind<'_>,
     ) -> Result<Option<Vec<u8>>, ReadError> {
-        if let Some(watcher) = self.watcher.get() {
-            watcher(&diesel::debug_query::<Pg, _>(statement).to_string());
+        if let Behind::Wall(integrations) = behind {
+            self.tell(&wall::raised_for(integrations));
         }
+        self.tell(statement);
         let mut lent = Lent::from(pool).await?;
         let reader = lent.reader()?;
         let answer = match behind {
@@ -174,7 +184,9 @@ fn reason(error: anyhow::Error) -> ReadError {
     let said = error.downcast_ref::<tokio_postgres::Error>();
     match said.and_then(tokio_postgres::Error::as_db_error) {
         Some(said) if *said.code() == SqlState::QUERY_CANCELED => ReadError::TooLong,
-        Some(said) if said.code().code() == REFUSED => ReadError::Refused(said.message().to_owned()),
+        Some(said) if said.code().code() == REFUSED => {
+            ReadError::Refused(said.message().to_owned())
+        }
         _ => ReadError::Failed(error),
     }
 }

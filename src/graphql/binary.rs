@@ -210,6 +210,9 @@ fn write_texts(json: &mut Vec<u8>, value: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// `MM-DDTHH:MM:SS.` and microseconds.
+const DIGITS: usize = 21;
+
 /// Kombo's own form of a moment: UTC with milliseconds and `Z`; microseconds only where there are some.
 fn write_moment(json: &mut Vec<u8>, since_2000: i64) {
     let moment = match since_2000 {
@@ -222,15 +225,22 @@ fn write_moment(json: &mut Vec<u8>, since_2000: i64) {
         return json.extend_from_slice(b"null");
     };
     // as Postgres writes a year before the first
-    let year = if moment.year() > 0 { moment.year() } else { 1 - moment.year() };
-    let mut digits = [0; 20];
-    let fixed = put(&mut digits, &[
-        (moment.month(), 2, b'-'),
-        (moment.day(), 2, b'T'),
-        (moment.hour(), 2, b':'),
-        (moment.minute(), 2, b':'),
-        (moment.second(), 2, b'.'),
-    ]);
+    let year = if moment.year() > 0 {
+        moment.year()
+    } else {
+        1 - moment.year()
+    };
+    let mut digits = [0; DIGITS];
+    let fixed = put(
+        &mut digits,
+        &[
+            (moment.month(), 2, b'-'),
+            (moment.day(), 2, b'T'),
+            (moment.hour(), 2, b':'),
+            (moment.minute(), 2, b':'),
+            (moment.second(), 2, b'.'),
+        ],
+    );
     let micros = moment.nanosecond() / 1_000;
     let end = if micros % 1_000 == 0 {
         put_from(&mut digits, fixed, micros / 1_000, 3)
@@ -243,7 +253,7 @@ fn write_moment(json: &mut Vec<u8>, since_2000: i64) {
 }
 
 /// Numbers of fixed widths, each with what follows it; returns where they end.
-fn put(digits: &mut [u8; 20], numbers: &[(u32, usize, u8)]) -> usize {
+fn put(digits: &mut [u8; DIGITS], numbers: &[(u32, usize, u8)]) -> usize {
     let mut at = 0;
     for (number, width, then) in numbers {
         at = put_from(digits, at, *number, *width);
@@ -253,7 +263,7 @@ fn put(digits: &mut [u8; 20], numbers: &[(u32, usize, u8)]) -> usize {
     at
 }
 
-fn put_from(digits: &mut [u8; 20], at: usize, mut number: u32, width: usize) -> usize {
+fn put_from(digits: &mut [u8; DIGITS], at: usize, mut number: u32, width: usize) -> usize {
     for place in (at..at + width).rev() {
         digits[place] = b'0' + (number % 10) as u8;
         number /= 10;

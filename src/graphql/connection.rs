@@ -5,11 +5,11 @@
 
 use async_graphql::ServerResult;
 
+use super::form::{Form, Part};
 use super::freshness::{freshness, not_stale};
 use super::listing::{ByIntegration, Place, place};
-use super::paging::Page;
-use super::form::{Form, Part};
 use super::page::{Fact, Layout, Member, OfEdge, PageForm};
+use super::paging::Page;
 use super::plan::Plan;
 use super::select::Selected;
 use super::{filter_sql, types};
@@ -66,11 +66,22 @@ pub(super) fn connection<'q>(
         backward: page.backward,
         after: page.after.is_some(),
         before: page.before.is_some(),
-        keys: if rows.have_keys { page.ordering.keys.len() } else { 0 },
+        keys: if rows.have_keys {
+            page.ordering.keys.len()
+        } else {
+            0
+        },
         label: page.label.clone(),
     };
-    let form = PageForm { members, has_rows, layout };
-    let part = Part { columns, form: Form::Page(Box::new(form)) };
+    let form = PageForm {
+        members,
+        has_rows,
+        layout,
+    };
+    let part = Part {
+        columns,
+        form: Form::Page(Box::new(form)),
+    };
     not_stale(plan, target, scope, &page, selected, part)
 }
 
@@ -170,20 +181,18 @@ impl Rows {
         let limit = page.size + i64::from(self.and_one_more);
         let rows = rows(plan, target, scope, page, limit);
         let alias = &self.alias;
-        let keys = if self.have_keys { page.ordering.columns(alias) } else { Vec::new() };
+        let keys = if self.have_keys {
+            page.ordering.columns(alias)
+        } else {
+            Vec::new()
+        };
         let row = plan.row(&[keys, self.columns.clone()].concat())?;
         Ok(format!("ARRAY(SELECT {row} FROM ({rows}) {alias})"))
     }
 }
 
 /// The first `limit` rows of a page, in the order of reading.
-fn rows(
-    plan: &mut Plan<'_>,
-    target: Target,
-    scope: &Scope<'_>,
-    page: &Page,
-    limit: i64,
-) -> String {
+fn rows(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page, limit: i64) -> String {
     let inner = plan.alias();
     let conditions = [
         behind(plan, page, &inner, page.after.as_deref(), true),
@@ -233,14 +242,7 @@ fn related_rows(
 }
 
 /// The first rows of each row of `outer`, by index, and of these few the first.
-fn merged(
-    outer: &str,
-    inner: &str,
-    order: &str,
-    on: &str,
-    page: &Page,
-    limit: i64,
-) -> String {
+fn merged(outer: &str, inner: &str, order: &str, on: &str, page: &Page, limit: i64) -> String {
     let of_each = first(order, limit);
     let of_all = first(&page.ordering.order_by("m", page.backward), limit);
     format!("SELECT m.* FROM {outer} CROSS JOIN LATERAL ({inner} {of_each}) m WHERE {on} {of_all}")

@@ -113,7 +113,11 @@ impl Form<'_> {
     ///
     /// # Errors
     /// The record is not of this form.
-    pub(super) fn write(&self, json: &mut Vec<u8>, columns: &mut Record<'_>) -> Result<(), Malformed> {
+    pub(super) fn write(
+        &self,
+        json: &mut Vec<u8>,
+        columns: &mut Record<'_>,
+    ) -> Result<(), Malformed> {
         match self {
             Self::Plain => columns.next()?.write(json),
             Self::Constant(text) => {
@@ -122,7 +126,9 @@ impl Form<'_> {
             }
             Self::Word(known) => write_word(json, columns.next()?, known),
             Self::NodeId { type_name, parts } => write_node_id(json, columns, type_name, *parts),
-            Self::Object(members) => write_object(json, members, |json, form: &Form<'_>| form.write(json, columns)),
+            Self::Object(members) => write_object(json, members, |json, form: &Form<'_>| {
+                form.write(json, columns)
+            }),
             Self::Record(form) => form.write_record(json, columns.next()?.value),
             Self::List(form) => form.write_list(json, columns.next()?),
             Self::Choice(forms) => {
@@ -142,7 +148,11 @@ impl Form<'_> {
     ///
     /// # Errors
     /// As [`Form::write`].
-    pub(super) fn write_record(&self, json: &mut Vec<u8>, record: Option<&[u8]>) -> Result<(), Malformed> {
+    pub(super) fn write_record(
+        &self,
+        json: &mut Vec<u8>,
+        record: Option<&[u8]>,
+    ) -> Result<(), Malformed> {
         match record {
             Some(record) => self.write(json, &mut Record::read(record)?),
             None => {
@@ -154,7 +164,9 @@ impl Form<'_> {
 
     fn write_list(&self, json: &mut Vec<u8>, list: Column<'_>) -> Result<(), Malformed> {
         let records = list.value.map(elements).transpose()?.unwrap_or_default();
-        write_items(json, records, |json, record| self.write_record(json, record))
+        write_items(json, records, |json, record| {
+            self.write_record(json, record)
+        })
     }
 }
 
@@ -192,7 +204,11 @@ pub(super) fn write_items<I>(
     Ok(())
 }
 
-fn write_word(json: &mut Vec<u8>, column: Column<'_>, known: &[(&str, &str)]) -> Result<(), Malformed> {
+fn write_word(
+    json: &mut Vec<u8>,
+    column: Column<'_>,
+    known: &[(&str, &str)],
+) -> Result<(), Malformed> {
     match column.text()? {
         Some(word) if !known.iter().any(|(known, _)| *known == word) => write_text(json, "UNKNOWN"),
         _ => return column.write(json),

@@ -4,8 +4,8 @@ use async_graphql::ServerResult;
 
 use super::connection::Scope;
 use super::errors::Code;
-use super::paging::Page;
 use super::form::Part;
+use super::paging::Page;
 use super::plan::Plan;
 use super::select::Selected;
 use crate::models::object::Target;

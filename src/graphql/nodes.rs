@@ -2,8 +2,8 @@
 
 use async_graphql::{ID, ServerResult};
 
-use super::paging::LARGEST_PAGE;
 use super::form::{Form, Part};
+use super::paging::LARGEST_PAGE;
 use super::plan::Plan;
 use super::records::INTEGRATION;
 use super::select::Selected;

@@ -60,8 +60,16 @@ pub(super) enum Fact {
 
 impl PageForm<'_> {
     /// Writes the next columns of the record that the list belongs to.
-    pub(super) fn write(&self, json: &mut Vec<u8>, columns: &mut Record<'_>) -> Result<(), Malformed> {
-        let rows = if self.has_rows { columns.next()?.value } else { None };
+    pub(super) fn write(
+        &self,
+        json: &mut Vec<u8>,
+        columns: &mut Record<'_>,
+    ) -> Result<(), Malformed> {
+        let rows = if self.has_rows {
+            columns.next()?.value
+        } else {
+            None
+        };
         let rows = Rows::read(&self.layout, rows)?;
         let keys = self.layout.keys;
         write_object(json, &self.members, |json, member| match member {
@@ -79,7 +87,9 @@ impl PageForm<'_> {
                     OfEdge::Node(skipped, form) => write_node(json, row, keys + skipped, form),
                 })
             }),
-            Member::PageInfo(facts) => write_object(json, facts, |json, fact| rows.write_fact(json, *fact)),
+            Member::PageInfo(facts) => {
+                write_object(json, facts, |json, fact| rows.write_fact(json, *fact))
+            }
         })
     }
 }
@@ -139,7 +149,12 @@ impl<'a> Rows<'a> {
     }
 
     fn write_fact(&self, json: &mut Vec<u8>, fact: Fact) -> Result<(), Malformed> {
-        let Layout { backward, after, before, .. } = *self.layout;
+        let Layout {
+            backward,
+            after,
+            before,
+            ..
+        } = *self.layout;
         let cursor_of = |row: Option<&&[u8]>, json: &mut Vec<u8>| match row {
             Some(row) => self.write_cursor(json, row),
             None => {

@@ -16,9 +16,9 @@ use super::connection::{self, Scope};
 use super::errors::{self, Code};
 use super::filter::{Condition, Test};
 use super::form::{Form, Part};
+use super::given;
 use super::select::{self, Selected};
 use super::types;
-use super::given;
 use crate::auth::Viewer;
 use crate::db::Statement;
 use crate::models;
@@ -266,20 +266,36 @@ impl<'q> Plan<'q> {
         Ok(Part::record(sql, Form::Choice(forms)))
     }
 
-    fn one(&mut self, link: &Link, parent: &str, selected: &Selected<'q>) -> ServerResult<Part<'q>> {
+    fn one(
+        &mut self,
+        link: &Link,
+        parent: &str,
+        selected: &Selected<'q>,
+    ) -> ServerResult<Part<'q>> {
         let alias = self.alias();
         let object = self.object(link.target, &alias, &selected.below)?;
         let rows = self.related_rows(&link.relation, &alias, parent);
         let row = self.row(&object.columns)?;
-        Ok(Part::record(format!("(SELECT {row} FROM {rows} LIMIT 1)"), object.form))
+        Ok(Part::record(
+            format!("(SELECT {row} FROM {rows} LIMIT 1)"),
+            object.form,
+        ))
     }
 
-    fn list(&mut self, link: &Link, parent: &str, selected: &Selected<'q>) -> ServerResult<Part<'q>> {
+    fn list(
+        &mut self,
+        link: &Link,
+        parent: &str,
+        selected: &Selected<'q>,
+    ) -> ServerResult<Part<'q>> {
         let alias = self.alias();
         let object = self.object(link.target, &alias, &selected.below)?;
         let rows = self.related_rows(&link.relation, &alias, parent);
         let row = self.row(&object.columns)?;
-        Ok(Part::list(&format!("SELECT {row} FROM {rows}"), object.form))
+        Ok(Part::list(
+            &format!("SELECT {row} FROM {rows}"),
+            object.form,
+        ))
     }
 
     fn nested_connection(

@@ -13,8 +13,8 @@ use chrono::{DateTime, Utc};
 
 use super::connection::{self, Scope};
 use super::errors::{self, Code};
-use super::ids;
 use super::form::{Form, Part};
+use super::ids;
 use super::plan::{Plan, Query};
 use super::records::INTEGRATION;
 use super::roots::{Reads, roots};
@@ -214,7 +214,11 @@ fn record<'q>(
     Ok(Part::record(sql, object_of_row.form))
 }
 
-fn integration<'q>(plan: &mut Plan<'q>, id: &str, selected: &Selected<'q>) -> ServerResult<Part<'q>> {
+fn integration<'q>(
+    plan: &mut Plan<'q>,
+    id: &str,
+    selected: &Selected<'q>,
+) -> ServerResult<Part<'q>> {
     let alias = plan.alias();
     let object = plan.object(Target::Plain(&INTEGRATION), &alias, &selected.below)?;
     let row = plan.row(&object.columns)?;

@@ -72,7 +72,9 @@ async fn run(
         let json = json(form, answer.as_deref());
         json.map_err(|malformed| errors::internal(&malformed.into()))
     });
-    written.map(raw).map_err(|error| query.set_error_path(error.into_server_error(query.item.pos)))
+    written
+        .map(raw)
+        .map_err(|error| query.set_error_path(error.into_server_error(query.item.pos)))
 }
 
 fn json(form: &Form<'_>, answer: Option<&[u8]>) -> Result<String, Malformed> {

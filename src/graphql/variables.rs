@@ -65,7 +65,8 @@ pub(super) fn fit(
         let mut named = definitions.iter().filter(|one| one.node.name.node == *name);
         // what no operation declares is never looked at
         named.next().is_none_or(|definition| {
-            *value != Value::Null && is_of(registry, &definition.node.var_type.node.to_string(), value)
+            *value != Value::Null
+                && is_of(registry, &definition.node.var_type.node.to_string(), value)
         })
     })
 }
@@ -89,11 +90,17 @@ fn is_of(registry: &Registry, ty: &str, value: &Value) -> bool {
                 Value::String(word) => enum_values.contains_key(word),
                 _ => false,
             },
-            Some(MetaType::InputObject { input_fields, oneof: false, .. }) => match value {
+            Some(MetaType::InputObject {
+                input_fields,
+                oneof: false,
+                ..
+            }) => match value {
                 Value::Object(members) => {
                     let knows = |name: &Name| input_fields.contains_key(name.as_str());
                     members.keys().all(knows)
-                        && input_fields.values().all(|field| has(registry, members.get(field.name.as_str()), field))
+                        && input_fields
+                            .values()
+                            .all(|field| has(registry, members.get(field.name.as_str()), field))
                 }
                 _ => false,
             },

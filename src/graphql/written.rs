@@ -21,7 +21,11 @@ pub(crate) fn copied(response: &Response) -> Option<String> {
     let length = |(name, text): &(&str, &str)| name.len() + text.len() + 4;
     let mut json = String::with_capacity(16 + texts.iter().map(length).sum::<usize>());
     for (position, (name, text)) in texts.into_iter().enumerate() {
-        json.push_str(if position == 0 { "{\"data\":{\"" } else { ",\"" });
+        json.push_str(if position == 0 {
+            "{\"data\":{\""
+        } else {
+            ",\""
+        });
         // a name of GraphQL has nothing that JSON escapes
         json.push_str(name);
         json.push_str("\":");

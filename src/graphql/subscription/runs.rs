@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::super::errors::{self, Code};
-use super::super::nodes::sync_run_id;
 use super::super::form::Part;
+use super::super::nodes::sync_run_id;
 use super::super::plan::Plan;
 use super::super::query::bigints;
 use super::super::status::SYNC_RUN;
