@@ -192,7 +192,10 @@ impl Maker<'_> {
             };
             field.set = self.set(below);
         }
-        field.directives = self.directives();
+        // the library does not see variables in a directive of `__typename`
+        if field.name != "__typename" {
+            field.directives = self.directives();
+        }
         Selection::Field(field)
     }
 

@@ -59,8 +59,12 @@ impl Dropping {
                 set.remove(position);
                 return true;
             }
-            // what is in a fragment may stand without it
-            if let Selection::Inline { set: inner, .. } = &set[position]
+            // what is in a fragment on no type may stand without it
+            if let Selection::Inline {
+                set: inner,
+                on: None,
+                ..
+            } = &set[position]
                 && self.is_it()
             {
                 let inner = inner.clone();

@@ -105,7 +105,15 @@ impl Execution<'_> {
     fn root(&self, set: &SelectionSet) -> Outcome<Answer> {
         let mut members = Vec::new();
         let (mut errors, mut is_null) = (0, false);
-        for asked in self.collect("Query", &[set])? {
+        let collected = self.collect("Query", &[set])?;
+        // the server orders root fields by their first mention, even where that one is skipped
+        let mut mentioned = Vec::new();
+        self.mentioned(set, &mut mentioned);
+        let place = |asked: &Asked<'_>| mentioned.iter().position(|name| *name == asked.name);
+        if !collected.is_sorted_by_key(place) {
+            return Err(Trouble::Undecided);
+        }
+        for asked in collected {
             if asked.field.name.node == "__typename" {
                 members.push((asked.name.to_owned(), Json::text("Query")));
                 continue;
@@ -280,6 +288,22 @@ impl Execution<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The names of the fields of a set, skipped ones among them.
+    fn mentioned<'d>(&'d self, set: &'d SelectionSet, names: &mut Vec<&'d str>) {
+        for selection in &set.items {
+            match &selection.node {
+                Selection::Field(field) => names.push(field.node.response_key().node.as_str()),
+                Selection::InlineFragment(fragment) => {
+                    self.mentioned(&fragment.node.selection_set.node, names);
+                }
+                Selection::FragmentSpread(spread) => {
+                    let fragment = &self.fragments[&spread.node.fragment_name.node].node;
+                    self.mentioned(&fragment.selection_set.node, names);
+                }
+            }
+        }
     }
 
     fn applies(&self, ty: &str, condition: &Name) -> bool {
