@@ -20,6 +20,8 @@ use crate::support::sdl::Sdl;
 
 /// Documents of a seed.
 const DOCUMENTS: usize = 50;
+/// Documents after which nothing should be left that was never asked for.
+const DOCUMENTS_UNTIL_EVERYTHING: usize = 10_000;
 
 /// A server with awkward rows, and the reference over the same.
 async fn asks(seed: u64) -> Asks {
@@ -70,6 +72,27 @@ async fn answers_are_those_of_a_plain_execution() {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_rows_are_answered_as_a_plain_execution_would() {
     compares(2, DOCUMENTS).await;
+}
+
+// A maker that leaves out a field would let it be answered in any way.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_in_the_schema_is_asked_for_sooner_or_later() {
+    let mut asks = asks(5).await;
+    let mut rng = fastrand::Rng::with_seed(5);
+    let all = asks.reference.sdl.askable("Query");
+    let mut never = all.clone();
+    for _ in 0..DOCUMENTS_UNTIL_EVERYTHING {
+        asks.document(&mut rng);
+        never.retain(|one| !asks.memory.asked.contains(one));
+        if never.is_empty() {
+            return;
+        }
+    }
+    panic!(
+        "{} of {} are never asked for: {never:?}",
+        never.len(),
+        all.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

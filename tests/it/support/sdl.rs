@@ -1,7 +1,7 @@
 //! The published schema, as data: which fields, arguments and words there are. Read from `schema.graphql`, which
 //! another test holds equal to the server's, so that what is added to the schema is known here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_graphql::Positioned;
 use async_graphql::parser::parse_schema;
@@ -125,6 +125,50 @@ impl Sdl {
     /// Whether nothing can be selected of it.
     pub(crate) fn is_leaf(&self, ty: &str) -> bool {
         self.fields(ty).is_empty()
+    }
+
+    /// What can be asked for below a type: `Type.field`, `Type.field.argument`, `TypeFilter.member`,
+    /// `TypeFilter.member.test`.
+    pub(crate) fn askable(&self, root: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut types = vec![root.to_owned()];
+        let mut seen: BTreeSet<String> = types.iter().cloned().collect();
+        while let Some(ty) = types.pop() {
+            for field in self.fields(&ty) {
+                let field = &field.node;
+                let name = format!("{ty}.{}", field.name.node);
+                for argument in &field.arguments {
+                    let argument = &argument.node;
+                    found.insert(format!("{name}.{}", argument.name.node));
+                    found.extend(self.tests(named(&argument.ty.node)));
+                }
+                found.insert(name);
+                let target = named(&field.ty.node);
+                for object in self.objects(target).into_iter().chain([target]) {
+                    if !self.is_leaf(object) && seen.insert(object.to_owned()) {
+                        types.push(object.to_owned());
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// The members of a filter, and the tests of each.
+    fn tests(&self, filter: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for member in self
+            .members(filter)
+            .iter()
+            .filter(|_| filter.ends_with("Filter"))
+        {
+            let name = format!("{filter}.{}", member.node.name.node);
+            let ty = named(&member.node.ty.node);
+            let tests = self.members(ty).iter().filter(|_| ty != filter);
+            found.extend(tests.map(|test| format!("{name}.{}", test.node.name.node)));
+            found.push(name);
+        }
+        found
     }
 
     /// The table behind a type of rows.

@@ -57,6 +57,7 @@ impl Maker<'_> {
         let place = format!("{ty}Filter.{name} {depth}");
         let of = named(&member.ty.node);
         let is_list = item(&member.ty.node).is_some();
+        self.memory.asked.insert(format!("{ty}Filter.{name}"));
         self.place(
             &member.ty.node,
             false,
@@ -91,6 +92,9 @@ impl Maker<'_> {
                 continue;
             }
             let place = format!("{ty}.{member}.{name}");
+            self.memory
+                .asked
+                .insert(format!("{ty}Filter.{member}.{name}"));
             // a test that compares with null is refused
             let may_be_null = self.one_in(20);
             let is_list = item(&test.ty.node).is_some();

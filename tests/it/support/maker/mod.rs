@@ -27,6 +27,8 @@ const NAMES: [&str; 4] = ["List", "Q", "a", "query"];
 pub(crate) struct Memory {
     /// Filters by type.
     filters: BTreeMap<String, Vec<Literal>>,
+    /// Every field, argument and test that was asked for, as `Type.field`, `Type.field.argument`.
+    pub(crate) asked: BTreeSet<String>,
 }
 
 /// A document in the making.

@@ -106,6 +106,12 @@ impl Maker<'_> {
         let name = field.name.node.to_string();
         let target = named(&field.ty.node).to_owned();
         let (arguments, page) = self.arguments(here.ty, field, here.depth);
+        let asked = format!("{}.{name}", here.ty);
+        let with = arguments
+            .iter()
+            .map(|(argument, _)| format!("{asked}.{argument}"));
+        self.memory.asked.extend(with);
+        self.memory.asked.insert(asked);
         let is_shared = here
             .among
             .is_none_or(|among| self.reference.sdl.field(among, &name).is_some());

@@ -47,7 +47,7 @@ impl Execution<'_> {
         }
         let mut groups: Vec<_> = groups.into_iter().collect();
         // the sort is stable
-        groups.sort_by(|one, other| other.1.cmp(&one.1));
+        groups.sort_by_key(|one| std::cmp::Reverse(one.1));
         let rows = groups.into_iter().map(|(members, count)| {
             let columns = COLUMNS.into_iter().zip(members);
             let mut row = Row::default();
