@@ -118,24 +118,36 @@ impl Server {
 #[derive(Debug, Clone)]
 struct Way {
     viewer: usize,
+    /// Which of the document's operations.
+    operation: usize,
     has_other_variables: bool,
     /// The seed of its white space.
     odd: Option<u64>,
 }
 
 impl Way {
+    fn usual(viewer: usize, document: &Document) -> Self {
+        Self {
+            viewer,
+            operation: document.chosen,
+            has_other_variables: false,
+            odd: None,
+        }
+    }
+
     fn request(&self, document: &Document) -> Request {
+        let operation = self.operation.min(document.operations.len() - 1);
         let query = match self.odd {
             Some(seed) => document.odd_text(&mut fastrand::Rng::with_seed(seed)),
             None => document.text(),
         };
         Request {
             query,
-            operation: document.operation(),
+            operation: document.operation(operation),
             variables: if self.has_other_variables {
-                document.other_variables()
+                document.other_variables(operation)
             } else {
-                document.variables()
+                document.variables(operation)
             },
         }
     }
@@ -192,35 +204,47 @@ impl Asks {
         self.compare(&document, rng).await;
     }
 
-    /// Sends a document in several ways at once and compares all answers.
+    /// Sends a document as it is, then in several other ways at once, and compares all answers.
     pub(crate) async fn compare(&mut self, document: &Document, rng: &mut fastrand::Rng) {
-        let viewers = self.server.viewers.len();
-        let admin = self.server.admin();
-        let mut ways = vec![
-            (admin, false, false),
-            (admin, true, false),
-            (admin, false, true),
-        ];
-        for _ in 0..2 {
-            ways.push((rng.usize(..viewers), rng.bool(), false));
-        }
-        let ways: Vec<Way> = ways
-            .into_iter()
-            .map(|(viewer, has_other_variables, is_odd)| Way {
-                viewer,
-                has_other_variables,
-                odd: is_odd.then(|| rng.u64(..)),
-            })
-            .collect();
+        let ways = self.ways(document, rng);
         let requests: Vec<Request> = ways.iter().map(|way| way.request(document)).collect();
-        let answers = ways.iter().zip(&requests);
-        let answers = join_all(answers.map(|(way, request)| self.server.ask(way.viewer, request)));
-        let answers = answers.await;
+        let mut sent = ways.iter().zip(&requests);
+        let ask = |(way, request): (&Way, _)| self.server.ask(way.viewer, request);
+        // alone, so that what is kept of it is there for the others
+        let mut answers = join_all(sent.next().map(ask)).await;
+        answers.extend(join_all(sent.map(ask)).await);
         for ((way, request), found) in ways.iter().zip(&requests).zip(&answers) {
             if let Some(difference) = self.difference(way.viewer, request, found) {
                 self.report(document, way, &difference, found).await;
             }
         }
+    }
+
+    fn ways(&self, document: &Document, rng: &mut fastrand::Rng) -> Vec<Way> {
+        let usual = Way::usual(self.server.admin(), document);
+        let with_other_variables = Way {
+            has_other_variables: true,
+            ..usual.clone()
+        };
+        let odd = Way {
+            odd: Some(rng.u64(..)),
+            ..usual.clone()
+        };
+        let other_operations = (0..document.operations.len()).filter(|one| *one != usual.operation);
+        let other_operations = other_operations.map(|operation| Way {
+            operation,
+            ..usual.clone()
+        });
+        let mut ways = vec![usual.clone(), with_other_variables, odd];
+        ways.extend(other_operations);
+        for _ in 0..2 {
+            ways.push(Way {
+                viewer: rng.usize(..self.server.viewers.len()),
+                has_other_variables: rng.bool(),
+                ..usual.clone()
+            });
+        }
+        ways
     }
 
     /// Sends a document with one fault.
@@ -233,11 +257,7 @@ impl Asks {
         let wrong = wrong.unwrap_or_else(|| document.clone().with_a_fault(rng));
         // first the one without the fault, which may have left something behind
         self.compare(&document, rng).await;
-        let way = Way {
-            viewer: self.server.admin(),
-            has_other_variables: false,
-            odd: None,
-        };
+        let way = Way::usual(self.server.admin(), &wrong);
         let request = way.request(&wrong);
         let found = self.server.ask(way.viewer, &request).await;
         assert!(

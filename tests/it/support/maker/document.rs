@@ -75,24 +75,24 @@ pub(crate) struct Directive {
 }
 
 impl Document {
-    /// The name of the operation that is executed; needed only where there are several.
-    pub(crate) fn operation(&self) -> Option<String> {
-        let name = self.operations[self.chosen].name.clone();
+    /// The name of an operation; needed only where there are several.
+    pub(crate) fn operation(&self, operation: usize) -> Option<String> {
+        let name = self.operations[operation].name.clone();
         name.filter(|_| self.operations.len() > 1)
     }
 
-    /// The values of the variables.
-    pub(crate) fn variables(&self) -> Value {
-        self.values(|variable| &variable.given)
+    /// The values of an operation's variables.
+    pub(crate) fn variables(&self, operation: usize) -> Value {
+        self.values(operation, |variable| &variable.given)
     }
 
-    /// Other values of the variables.
-    pub(crate) fn other_variables(&self) -> Value {
-        self.values(|variable| &variable.other)
+    /// Other values of them.
+    pub(crate) fn other_variables(&self, operation: usize) -> Value {
+        self.values(operation, |variable| &variable.other)
     }
 
-    fn values(&self, value: impl Fn(&Variable) -> &Option<Value>) -> Value {
-        let variables = self.operations[self.chosen].variables.iter();
+    fn values(&self, operation: usize, value: impl Fn(&Variable) -> &Option<Value>) -> Value {
+        let variables = self.operations[operation].variables.iter();
         let values = variables
             .filter_map(|variable| Some((variable.name.clone(), value(variable).clone()?)));
         Value::Object(values.collect())

@@ -40,6 +40,9 @@ impl Maker<'_> {
         if self.one_in(12) {
             items.push(leaf("__typename"));
         }
+        if self.one_in(15) {
+            items.push(described());
+        }
         self.dressed(here, items)
     }
 
@@ -198,8 +201,8 @@ impl Maker<'_> {
             };
             field.set = self.set(below);
         }
-        // the library does not see variables in a directive of `__typename`
-        if field.name != "__typename" {
+        // the library does not see variables in a directive of `__typename` and its like
+        if !field.name.starts_with("__") {
             field.directives = self.directives();
         }
         Selection::Field(field)
@@ -281,6 +284,17 @@ fn leaf(name: &str) -> Selection {
         arguments: Vec::new(),
         directives: Vec::new(),
         set: Vec::new(),
+    })
+}
+
+/// Something of the schema itself, beside the data.
+fn described() -> Selection {
+    Selection::Field(Field {
+        alias: None,
+        name: "__type".to_owned(),
+        arguments: vec![("name".to_owned(), Literal::String("Course".to_owned()))],
+        directives: Vec::new(),
+        set: vec![leaf("name"), leaf("__typename")],
     })
 }
 

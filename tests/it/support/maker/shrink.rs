@@ -7,13 +7,14 @@ use super::document::{Directive, Document, Selection};
 impl Document {
     /// The smallest document found that `still_fails`.
     pub(crate) async fn shrunk(mut self, still_fails: impl AsyncFn(&Document) -> bool) -> Self {
-        if self.operations.len() > 1 {
+        for operation in self.operations.clone() {
             let mut alone = self.clone();
-            alone.operations = vec![self.operations[self.chosen].clone()];
+            alone.operations = vec![operation];
             alone.chosen = 0;
             alone.tidy();
             if still_fails(&alone).await {
                 self = alone;
+                break;
             }
         }
         let mut piece = 0;

@@ -118,6 +118,10 @@ impl Execution<'_> {
                 members.push((asked.name.to_owned(), Json::text("Query")));
                 continue;
             }
+            if asked.field.name.node == "__type" {
+                members.push((asked.name.to_owned(), self.description(&asked.below)?));
+                continue;
+            }
             let definition = self.definition("Query", asked.field);
             let arguments = self.arguments(definition, asked.field)?;
             let value = self
@@ -143,6 +147,16 @@ impl Execution<'_> {
             Json::Object(members)
         };
         Ok(Answer { data, errors })
+    }
+
+    /// What `__type(name: "Course")` has: all that is asked of the schema itself.
+    fn description(&self, below: &[&SelectionSet]) -> Outcome<Json> {
+        let members = self.collect("__Type", below)?.into_iter().map(|asked| {
+            let is_name = asked.field.name.node == "name";
+            let text = if is_name { "Course" } else { "__Type" };
+            (asked.name.to_owned(), Json::text(text))
+        });
+        Ok(Json::Object(members.collect()))
     }
 
     /// What is wrong in an argument is refused whether or not there is a row below which it would be needed.
