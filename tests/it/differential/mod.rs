@@ -19,7 +19,7 @@ use crate::support::reference::{Reference, Register, World};
 use crate::support::sdl::Sdl;
 
 /// Documents of a seed.
-const DOCUMENTS: usize = 50;
+const DOCUMENTS: usize = 60;
 /// Documents after which nothing should be left that was never asked for.
 const DOCUMENTS_UNTIL_EVERYTHING: usize = 10_000;
 

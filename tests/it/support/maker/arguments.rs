@@ -180,8 +180,8 @@ impl<'m> Maker<'m> {
             &[0, 1, 2, 3, 5]
         };
         let name = match self.rng.u8(..10) {
-            0 | 1 => return 20,
-            2..=6 => "first",
+            0..=2 => return 20,
+            3..=6 => "first",
             _ => "last",
         };
         let argument = field
@@ -226,7 +226,7 @@ impl<'m> Maker<'m> {
         for name in ["after", "before"] {
             if self.one_in(60) {
                 given.push((name.to_owned(), text("nothing")));
-            } else if !known.is_empty() && self.one_in(3) {
+            } else if !known.is_empty() && self.one_in(2) {
                 let ty = Type::new("String").expect("a type");
                 let value = self.place(&ty, false, true, &list, &mut |maker| {
                     text(maker.one_of(&known))

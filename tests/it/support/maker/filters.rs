@@ -18,7 +18,7 @@ impl Maker<'_> {
     /// A filter, often one that was used before: its list has cursors.
     pub(super) fn filter(&mut self, ty: &str) -> Literal {
         let known = self.memory.filters.get(ty).cloned().unwrap_or_default();
-        if known.len() == KNOWN && self.rng.u8(..3) != 0 {
+        if known.len() == KNOWN && self.rng.bool() {
             return self.one_of(&known);
         }
         let filter = self.members(ty, 0);
@@ -38,7 +38,7 @@ impl Maker<'_> {
             .map(|member| member.node.clone())
             .collect();
         let mut given: Vec<(String, Literal)> = Vec::new();
-        for _ in 0..self.rng.usize(0..3) {
+        for _ in 0..self.rng.usize(0..4) {
             let member = self.one_of(&members);
             let name = member.name.node.to_string();
             let is_known = given.iter().any(|(known, _)| *known == name);
@@ -186,6 +186,10 @@ impl Maker<'_> {
     }
 
     fn text_like(&mut self, whole: &str, test: &str) -> Literal {
+        if matches!(test, "startsWith" | "containsIgnoreCase") && self.one_in(4) {
+            // what patterns of SQL mean something else by
+            return text(self.one_of(&["%", "_", "\\", "", "100%_", "'"]));
+        }
         let letters: Vec<char> = whole.chars().collect();
         let (from, to) = match test {
             "startsWith" => (0, self.rng.usize(..=letters.len())),
