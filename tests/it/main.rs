@@ -18,6 +18,8 @@ mod convergence;
 mod crash;
 /// What leaves the mirror, and what must not.
 mod deletions;
+/// Random requests, and what a plain execution says.
+mod differential;
 /// What admins see of the inbox.
 mod events;
 /// Every fault on every page of every endpoint.

@@ -6,6 +6,9 @@
 pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod look;
+pub(crate) mod maker;
+pub(crate) mod reference;
+pub(crate) mod sdl;
 pub(crate) mod socket;
 pub(crate) mod statements;
 pub(crate) mod truth;
