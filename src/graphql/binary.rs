@@ -2,11 +2,9 @@
 //!
 //! A record says of each column which type it has, so a value is written by its type and nobody has to know it before.
 //! Numbers are big-endian; a length of -1 is null (Postgres: `record_send`, `array_send`, and the send function of each
-//! type). It must never panic or read beyond what it was given, whatever that is.
+//! type; a moment is microseconds since 2000). It must never panic or read beyond what it was given, whatever that is.
 
 use std::io::Write as _;
-
-use chrono::{DateTime, Datelike as _, Timelike as _};
 
 /// Types by their numbers in `pg_type`, which never change.
 mod oid {
@@ -25,8 +23,7 @@ mod oid {
     pub(super) const JSONB: u32 = 3802;
 }
 
-/// Microseconds from 1970 to 2000, where Postgres begins to count.
-const EPOCH: i64 = 946_684_800_000_000;
+const MICROS_OF_DAY: i64 = 86_400_000_000;
 
 /// Why an answer cannot be read: a defect of this server or of the database.
 #[derive(Debug, thiserror::Error)]
@@ -215,41 +212,73 @@ const DIGITS: usize = 21;
 
 /// Kombo's own form of a moment: UTC with milliseconds and `Z`; microseconds only where there are some.
 fn write_moment(json: &mut Vec<u8>, since_2000: i64) {
-    let moment = match since_2000 {
+    let micros = match since_2000 {
         i64::MAX => return json.extend_from_slice(b"\"infinity\""),
         i64::MIN => return json.extend_from_slice(b"\"-infinity\""),
-        micros => DateTime::from_timestamp_micros(micros.saturating_add(EPOCH)),
+        micros => micros,
     };
-    let Some(moment) = moment else {
-        // Postgres holds years that chrono does not
-        return json.extend_from_slice(b"null");
-    };
-    // as Postgres writes a year before the first
-    let year = if moment.year() > 0 {
-        moment.year()
-    } else {
-        1 - moment.year()
-    };
+    let (day, micros) = (
+        micros.div_euclid(MICROS_OF_DAY),
+        micros.rem_euclid(MICROS_OF_DAY),
+    );
+    let (year, month, date) = calendar(day);
+    // less than a day, so it fits
+    let (seconds, micros) = ((micros / 1_000_000) as u32, (micros % 1_000_000) as u32);
     let mut digits = [0; DIGITS];
     let fixed = put(
         &mut digits,
         &[
-            (moment.month(), 2, b'-'),
-            (moment.day(), 2, b'T'),
-            (moment.hour(), 2, b':'),
-            (moment.minute(), 2, b':'),
-            (moment.second(), 2, b'.'),
+            (month, 2, b'-'),
+            (date, 2, b'T'),
+            (seconds / 3600, 2, b':'),
+            (seconds / 60 % 60, 2, b':'),
+            (seconds % 60, 2, b'.'),
         ],
     );
-    let micros = moment.nanosecond() / 1_000;
-    let end = if micros % 1_000 == 0 {
+    let end = if micros.is_multiple_of(1_000) {
         put_from(&mut digits, fixed, micros / 1_000, 3)
     } else {
         put_from(&mut digits, fixed, micros, 6)
     };
-    let _ = write!(json, "\"{year:04}-");
+    json.push(b'"');
+    match u32::try_from(year) {
+        Ok(year @ 1..=9999) => {
+            let mut digits = [0; DIGITS];
+            let end = put_from(&mut digits, 0, year, 4);
+            json.extend_from_slice(&digits[..end]);
+        }
+        // as Postgres writes a year before the first
+        _ => write_shown(
+            json,
+            format_args!("{:04}", if year > 0 { year } else { 1 - year }),
+        ),
+    }
+    json.push(b'-');
     json.extend_from_slice(&digits[..end]);
     json.extend_from_slice(b"Z\"");
+}
+
+/// Year, month and day of a day since 2000-01-01. Years begin in March here, so that a leap day is a year's last, and
+/// 400 of them always have as many days.
+fn calendar(since_2000: i64) -> (i64, u32, u32) {
+    const DAYS_OF_400_YEARS: i64 = 146_097;
+    // days since 0000-03-01
+    let days = since_2000 + 730_425;
+    let (era, day) = (
+        days.div_euclid(DAYS_OF_400_YEARS),
+        days.rem_euclid(DAYS_OF_400_YEARS),
+    );
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, turn) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    // both are small
+    (era * 400 + year + turn, month as u32, date as u32)
 }
 
 /// Numbers of fixed widths, each with what follows it; returns where they end.
@@ -269,4 +298,84 @@ fn put_from(digits: &mut [u8; DIGITS], at: usize, mut number: u32, width: usize)
         number /= 10;
     }
     at + width
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn moment(since_2000: i64) -> String {
+        let mut json = Vec::new();
+        write_moment(&mut json, since_2000);
+        String::from_utf8(json).unwrap()
+    }
+
+    #[test]
+    fn a_moment_has_milliseconds_and_microseconds_only_where_there_are_some() {
+        assert_eq!(moment(0), "\"2000-01-01T00:00:00.000Z\"");
+        assert_eq!(moment(-1), "\"1999-12-31T23:59:59.999999Z\"");
+        assert_eq!(
+            moment(59 * MICROS_OF_DAY + 120_000),
+            "\"2000-02-29T00:00:00.120Z\""
+        );
+        assert_eq!(moment(i64::MAX), "\"infinity\"");
+        assert_eq!(
+            moment(-730_120 * MICROS_OF_DAY),
+            "\"0001-01-01T00:00:00.000Z\""
+        );
+        assert_eq!(
+            moment(-730_120 * MICROS_OF_DAY),
+            "\"0001-12-31T00:00:00.000Z\""
+        );
+    }
+
+    #[test]
+    fn an_integer_a_float_and_a_text_are_written_as_json_has_them() {
+        for (ty, value, json) in [
+            (oid::INT2, &(-7_i16).to_be_bytes()[..], "-7"),
+            (
+                oid::INT8,
+                &i64::MAX.to_be_bytes()[..],
+                "9223372036854775807",
+            ),
+            (oid::FLOAT8, &1.5_f64.to_be_bytes()[..], "1.5"),
+            (oid::FLOAT8, &f64::NAN.to_be_bytes()[..], "null"),
+            (oid::BOOL, &[1], "true"),
+            (oid::TEXT, "a\"\n\u{1}é".as_bytes(), "\"a\\\"\\n\\u0001é\""),
+            (oid::JSONB, b"\x01{\"a\": 1}", "{\"a\": 1}"),
+        ] {
+            let mut written = Vec::new();
+            let column = Column {
+                ty,
+                value: Some(value),
+            };
+            column.write(&mut written).unwrap();
+            assert_eq!(String::from_utf8(written).unwrap(), json);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_moment_is_written_as_chrono_writes_it(micros in -63_000_000_000_000_000_i64..252_000_000_000_000_000) {
+            let base: DateTime<Utc> = "2000-01-01T00:00:00Z".parse().unwrap();
+            let then = base + TimeDelta::microseconds(micros);
+            let format = if micros % 1_000 == 0 { SecondsFormat::Millis } else { SecondsFormat::Micros };
+            prop_assert_eq!(moment(micros), format!("\"{}\"", then.to_rfc3339_opts(format, true)));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), ty in 0_u32..4000) {
+            let mut json = Vec::new();
+            let _ = elements(&bytes);
+            let _ = Column { ty, value: Some(&bytes) }.write(&mut json);
+            if let Ok(mut record) = Record::read(&bytes) {
+                while let Ok(column) = record.next() {
+                    let _ = column.write(&mut json);
+                }
+            }
+        }
+    }
 }

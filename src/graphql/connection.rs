@@ -3,6 +3,8 @@
 //! A page begins after the keys in its cursor, never at an offset: rows that are written meanwhile neither
 //! shift nor repeat it (F67). A count costs its query only where it is asked for.
 
+use std::collections::BTreeSet;
+
 use async_graphql::ServerResult;
 
 use super::form::{Form, Part};
@@ -178,22 +180,64 @@ impl Rows {
         scope: &Scope<'_>,
         page: &Page,
     ) -> ServerResult<String> {
-        let limit = page.size + i64::from(self.and_one_more);
-        let rows = rows(plan, target, scope, page, limit);
         let alias = &self.alias;
-        let keys = if self.have_keys {
-            page.ordering.columns(alias)
-        } else {
-            Vec::new()
+        let ordered = page.ordering.columns(alias);
+        let read = Read {
+            page,
+            limit: page.size + i64::from(self.and_one_more),
+            columns: columns_of(alias, self.columns.iter().chain(&ordered)),
         };
+        let rows = rows(plan, target, scope, &read);
+        let keys = if self.have_keys { ordered } else { Vec::new() };
         let row = plan.row(&[keys, self.columns.clone()].concat())?;
         Ok(format!("ARRAY(SELECT {row} FROM ({rows}) {alias})"))
     }
 }
 
-/// The first `limit` rows of a page, in the order of reading.
-fn rows(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page, limit: i64) -> String {
-    let inner = plan.alias();
+/// What is read of the rows of a page.
+struct Read<'p> {
+    page: &'p Page,
+    /// Rows at most.
+    limit: i64,
+    /// Names of columns. Postgres sorts whole rows if it is not told which columns it can do without.
+    columns: BTreeSet<String>,
+}
+
+impl Read<'_> {
+    /// The columns of the row `alias`.
+    fn of(&self, alias: &str) -> String {
+        let columns = self.columns.iter();
+        let columns: Vec<String> = columns.map(|column| format!("{alias}.{column}")).collect();
+        columns.join(", ")
+    }
+
+    /// The first of the rows `alias`, in the order of reading.
+    fn first(&self, alias: &str) -> String {
+        let order_by = self.page.ordering.order_by(alias, self.page.backward);
+        format!("ORDER BY {order_by} LIMIT {}", self.limit)
+    }
+}
+
+/// The columns of the row `alias` that some SQL names. What it names is a model's: nothing of a request is in it.
+fn columns_of<'s>(alias: &str, sql: impl IntoIterator<Item = &'s String>) -> BTreeSet<String> {
+    let prefix = format!("{alias}.");
+    let is_in_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let mut columns = BTreeSet::new();
+    for text in sql {
+        for (at, _) in text.match_indices(&prefix) {
+            let rest = &text[at + prefix.len()..];
+            let end = rest.find(|next: char| !is_in_name(next));
+            if !text[..at].ends_with(is_in_name) {
+                columns.insert(rest[..end.unwrap_or(rest.len())].to_owned());
+            }
+        }
+    }
+    columns
+}
+
+/// The first rows of a page, in the order of reading.
+fn rows(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, read: &Read<'_>) -> String {
+    let (inner, page) = (plan.alias(), read.page);
     let conditions = [
         behind(plan, page, &inner, page.after.as_deref(), true),
         behind(plan, page, &inner, page.before.as_deref(), false),
@@ -201,51 +245,39 @@ fn rows(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page, lim
     ]
     .concat();
     match scope {
-        Scope::All => all_rows(plan, target, page, limit, &inner, &conditions),
+        Scope::All => all_rows(plan, target, read, &inner, &conditions),
         Scope::Related {
             relation, parent, ..
-        } => related_rows(plan, relation, parent, page, limit, &inner, &conditions),
+        } => related_rows(plan, relation, parent, read, &inner, &conditions),
     }
-}
-
-fn first(order_by: &str, limit: i64) -> String {
-    format!("ORDER BY {order_by} LIMIT {limit}")
 }
 
 fn related_rows(
     plan: &mut Plan<'_>,
     relation: &Relation,
     parent: &str,
-    page: &Page,
-    limit: i64,
+    read: &Read<'_>,
     inner: &str,
     conditions: &str,
 ) -> String {
-    let order = page.ordering.order_by(inner, page.backward);
     let Some(through) = &relation.through else {
         let rows = plan.related_rows(relation, inner, parent);
-        let first = first(&order, limit);
-        return format!("SELECT {inner}.* FROM {rows}{conditions} {first}");
+        let (columns, first) = (read.of(inner), read.first(inner));
+        return format!("SELECT {columns} FROM {rows}{conditions} {first}");
     };
     let between = plan.alias();
     let fill = |plan: &Plan<'_>, sql: &str| plan.fill(&sql.replace("{m}", &between), inner, parent);
     let (between_from, between_on) = (fill(plan, through.from), fill(plan, through.on));
     let (from, on) = (fill(plan, relation.from), fill(plan, relation.on));
-    merged(
-        &between_from,
-        &format!("SELECT {inner}.* FROM {from} WHERE {on}{conditions}"),
-        &order,
-        &between_on,
-        page,
-        limit,
-    )
+    let (columns, first) = (read.of(inner), read.first(inner));
+    let of_each = format!("SELECT {columns} FROM {from} WHERE {on}{conditions} {first}");
+    merged(&between_from, &of_each, &between_on, read)
 }
 
 /// The first rows of each row of `outer`, by index, and of these few the first.
-fn merged(outer: &str, inner: &str, order: &str, on: &str, page: &Page, limit: i64) -> String {
-    let of_each = first(order, limit);
-    let of_all = first(&page.ordering.order_by("m", page.backward), limit);
-    format!("SELECT m.* FROM {outer} CROSS JOIN LATERAL ({inner} {of_each}) m WHERE {on} {of_all}")
+fn merged(outer: &str, of_each: &str, on: &str, read: &Read<'_>) -> String {
+    let (columns, first) = (read.of("m"), read.first("m"));
+    format!("SELECT {columns} FROM {outer} CROSS JOIN LATERAL ({of_each}) m WHERE {on} {first}")
 }
 
 /// Rows over all visible integrations. Each integration gives its own first rows by its index, and the few
@@ -253,31 +285,24 @@ fn merged(outer: &str, inner: &str, order: &str, on: &str, page: &Page, limit: i
 fn all_rows(
     plan: &mut Plan<'_>,
     target: Target,
-    page: &Page,
-    limit: i64,
+    read: &Read<'_>,
     inner: &str,
     conditions: &str,
 ) -> String {
     let place = place(target);
     let (table, integration) = (place.table, place.integration);
-    let order = page.ordering.order_by(inner, page.backward);
-    if goes_by_integration(plan, &place, page) {
+    let (columns, first) = (read.of(inner), read.first(inner));
+    if goes_by_integration(plan, &place, read.page) {
         let visible = plan.visible("i.id");
-        let narrowed = plan.narrowed(&page.filter, "i.id");
-        return merged(
-            "integrations i",
-            &format!(
-                "SELECT {inner}.* FROM {table} {inner} WHERE {inner}.integration_id = i.id{conditions}"
-            ),
-            &order,
-            &format!("{visible}{narrowed}"),
-            page,
-            limit,
+        let narrowed = plan.narrowed(&read.page.filter, "i.id");
+        let of_each = format!(
+            "SELECT {columns} FROM {table} {inner} WHERE {inner}.integration_id = i.id{conditions} {first}"
         );
+        let on = format!("{visible}{narrowed}");
+        return merged("integrations i", &of_each, &on, read);
     }
     let visible = plan.visible(&format!("{inner}.{integration}"));
-    let first = first(&order, limit);
-    format!("SELECT {inner}.* FROM {table} {inner} WHERE {visible}{conditions} {first}")
+    format!("SELECT {columns} FROM {table} {inner} WHERE {visible}{conditions} {first}")
 }
 
 fn goes_by_integration(plan: &Plan<'_>, place: &Place, page: &Page) -> bool {
