@@ -1,0 +1,269 @@
+//! GraphQL over HTTP against pgbench with the same answers.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use chrono::DateTime;
+use serde_json::Value;
+
+use crate::load::{self, Connection};
+use crate::machine::{self, Cpu};
+use crate::pgbench::Pgbench;
+use crate::report::{Table, Wanted, noise, short};
+use crate::rounds::{Compared, Round, cpu_per_unit, typical};
+use crate::server::{self, Server};
+use crate::workloads::{self, Asked, Door, Workload};
+use crate::{Bench, data};
+
+/// What clients of the measured server show.
+pub(crate) const TOKEN: &str = "a-token-for-benchmarks";
+
+/// How many answers are compared with those of the statement before anything is timed.
+const COMPARED_ANSWERS: usize = 5;
+
+/// How many requests are sent while statements are counted.
+const COUNTED_REQUESTS: usize = 50;
+
+/// At other numbers of connections a goal may be missed by so much.
+const ELSEWHERE: f64 = 0.75;
+
+/// The connections that the goals are about.
+const GOAL_CONNECTIONS: usize = 16;
+
+/// The server on a database, with the settings that production has.
+pub(crate) fn serve(bench: &Bench, database: &str) -> anyhow::Result<Server> {
+    let address = server::free_address()?;
+    let mut command = server::command(&bench.options.server);
+    command
+        .arg("serve")
+        .env("ROLE", "api")
+        .env("DATABASE_URL", bench.cluster.url(database))
+        .env("LISTEN_ADDR", address.to_string())
+        .env("KOMBO_WEBHOOK_SECRET", "a-secret-for-benchmarks")
+        .env("API_READ_TOKENS", TOKEN)
+        .env("RUST_LOG", "warn");
+    Server::start(
+        &mut command,
+        address,
+        "/readyz",
+        &bench.dir().join("server.log"),
+    )
+}
+
+/// What a client's requests say of themselves.
+pub(crate) fn headers() -> String {
+    format!("Authorization: Bearer {TOKEN}\r\n")
+}
+
+/// Measures every workload.
+pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+    let database = data::rows(bench)?;
+    let server = serve(bench, &database)?;
+    let head = [
+        "work",
+        "connections",
+        "requests/s",
+        "pgbench/s",
+        "ratio",
+        "noise",
+        "p50 ms",
+        "p99 ms",
+        "server µs",
+        "Postgres µs",
+        "its µs for pgbench",
+        "statements",
+    ];
+    let title = "GraphQL against pgbench (CPU time is of one request)";
+    let mut table = Table::new(title, &head);
+    for workload in workloads::all() {
+        if workload.name.contains(&bench.options.only) {
+            one(bench, &database, &server, &workload, &mut table)
+                .with_context(|| format!("measuring {}", workload.name))?;
+        }
+    }
+    println!("{table}");
+    let peak = machine::peak_memory(server.pid())? as f64 / 1e6;
+    println!("peak memory of the server: {} MB", short(peak));
+    Ok(())
+}
+
+fn one(
+    bench: &mut Bench,
+    database: &str,
+    server: &Server,
+    workload: &Workload,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let mut door = Door {
+        connection: Connection::open(server.address)?,
+        headers: headers(),
+    };
+    let session = bench.cluster.connect(database)?;
+    let ids = |kind: &str, numbers: &[u32]| {
+        let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+        session.texts(&format!(
+            "SELECT substr(md5('{kind}' || n), 1, 24) FROM unnest(ARRAY[{}]) WITH ORDINALITY AS a (n, place) ORDER BY place",
+            numbers.join(",")
+        ))
+    };
+    let asked = workload.asked(&mut door, &ids)?;
+    ensure!(!asked.is_empty(), "nothing to ask");
+    for one in asked.iter().take(COMPARED_ANSWERS) {
+        let theirs = session.text(&statement(workload.script, one.number))?;
+        compare(door.ask(&one.body)?, serde_json::from_str(&theirs)?)?;
+    }
+    let statements = statements(bench, &mut door, &asked)?;
+    for connections in bench.options.connections.clone() {
+        let compared = rounds(bench, database, server, workload, &asked, connections)?;
+        report(bench, table, workload, connections, &compared, statements);
+    }
+    Ok(())
+}
+
+/// The statement of a script for one number.
+fn statement(script: &str, number: u32) -> String {
+    let sql = script.lines().filter(|line| !line.starts_with('\\'));
+    let sql: Vec<&str> = sql.collect();
+    sql.join("\n").replace(":number", &number.to_string())
+}
+
+/// Refuses two answers that differ. Moments are equal when they are the same moment; cursors are opaque, so they
+/// only have to be there.
+fn compare(ours: Value, theirs: Value) -> anyhow::Result<()> {
+    let (ours, theirs) = (plain(ours), plain(theirs));
+    ensure!(ours == theirs, "the answers differ:\n{ours}\n{theirs}");
+    Ok(())
+}
+
+fn plain(value: Value) -> Value {
+    match value {
+        Value::String(text) => match DateTime::parse_from_rfc3339(&text) {
+            Ok(moment) => Value::from(moment.timestamp_micros()),
+            Err(_) => Value::String(text),
+        },
+        Value::Array(items) => items.into_iter().map(plain).collect(),
+        Value::Object(members) => {
+            let members = members
+                .into_iter()
+                .map(|(name, value)| match name.as_str() {
+                    "endCursor" => (name, Value::Bool(value.is_string())),
+                    _ => (name, plain(value)),
+                });
+            members.collect()
+        }
+        other => other,
+    }
+}
+
+/// Statements for each request, counted in Postgres's log.
+fn statements(bench: &Bench, door: &mut Door, asked: &[Asked]) -> anyhow::Result<f64> {
+    let log = bench.cluster.log_path();
+    let session = bench.cluster.connect("postgres")?;
+    let count = |bench: &mut Door| -> anyhow::Result<usize> {
+        let before = logged(&log)?;
+        for one in asked.iter().cycle().take(COUNTED_REQUESTS) {
+            bench.ask(&one.body)?;
+        }
+        Ok(logged(&log)? - before)
+    };
+    session.run("ALTER SYSTEM SET log_statement = 'all'")?;
+    session.run("SELECT pg_reload_conf()")?;
+    // the first statements after the reload tell every backend
+    while count(door)? < COUNTED_REQUESTS {}
+    let counted = count(door)?;
+    session.run("ALTER SYSTEM RESET log_statement")?;
+    session.run("SELECT pg_reload_conf()")?;
+    Ok(counted as f64 / COUNTED_REQUESTS as f64)
+}
+
+fn logged(log: &Path) -> anyhow::Result<usize> {
+    let text = std::fs::read(log)?;
+    let begun = [&b"LOG:  execute "[..], b"LOG:  statement: "];
+    let count = |mark: &[u8]| memchr::memmem::find_iter(&text, mark).count();
+    Ok(begun.iter().map(|mark| count(mark)).sum())
+}
+
+fn rounds(
+    bench: &Bench,
+    database: &str,
+    server: &Server,
+    workload: &Workload,
+    asked: &[Asked],
+    connections: usize,
+) -> anyhow::Result<Compared> {
+    let script = bench.dir().join("script.sql");
+    // pgbench ends a statement at a semicolon, and so do the files
+    std::fs::write(&script, workload.script)?;
+    let program = bench.cluster.program("pgbench")?;
+    let pgbench = Pgbench {
+        program: &program,
+        url: &bench.cluster.url(database),
+        script,
+    };
+    let requests = workload.requests(asked, &headers());
+    // the first requests open connections and prepare statements
+    load::run(server.address, &requests, connections, bench.round() / 3)?;
+    let cpu = || Cpu::read(&[server.pid()], bench.cluster.pid);
+    let reference = || {
+        let before = cpu()?;
+        let outcome = pgbench.run(connections, bench.options.seconds)?;
+        Ok(Round {
+            per_second: outcome.per_second,
+            units: outcome.transactions,
+            cpu: cpu()?.since(before),
+            latency: outcome.latency,
+            worst: f64::NAN,
+        })
+    };
+    let ours = || {
+        let before = cpu()?;
+        let outcome = load::run(server.address, &requests, connections, bench.round())?;
+        Ok(Round {
+            per_second: outcome.answers as f64 / outcome.seconds,
+            units: outcome.answers,
+            cpu: cpu()?.since(before),
+            latency: outcome.latency(0.5),
+            worst: outcome.latency(0.99),
+        })
+    };
+    Compared::alternate(bench.options.pairs, reference, ours)
+}
+
+fn report(
+    bench: &mut Bench,
+    table: &mut Table,
+    workload: &Workload,
+    connections: usize,
+    compared: &Compared,
+    statements: f64,
+) {
+    let ratio = compared.ratio();
+    let ours = short(typical(&compared.ours, |round| round.per_second));
+    let reference = short(typical(&compared.reference, |round| round.per_second));
+    let row = vec![
+        workload.name.to_owned(),
+        connections.to_string(),
+        ours.clone(),
+        reference.clone(),
+        short(ratio.median),
+        noise(ratio),
+        short(typical(&compared.ours, |round| round.latency)),
+        short(typical(&compared.ours, |round| round.worst)),
+        short(cpu_per_unit(&compared.ours, |cpu| cpu.program)),
+        short(cpu_per_unit(&compared.ours, |cpu| cpu.postgres)),
+        short(cpu_per_unit(&compared.reference, |cpu| cpu.postgres)),
+        short(statements),
+    ];
+    println!("{}", row.join(" | "));
+    table.push(row);
+    let goal = if connections == GOAL_CONNECTIONS {
+        workload.goal
+    } else {
+        workload.goal * ELSEWHERE
+    };
+    let what = format!("{}, {connections} connections", workload.name);
+    let sides = (format!("{ours}/s"), format!("{reference}/s"));
+    bench
+        .goals
+        .measured(what, sides, ratio, Wanted::AtLeast(goal));
+}

@@ -1,0 +1,125 @@
+//! How fast the server is beside what it is measured against, on this machine, in one run.
+//!
+//! `cargo bench --bench performance` measures everything; README.md beside this says what each part is and how to
+//! read what it prints. The real program runs as a process of its own against a private Postgres; this process only
+//! asks and counts. The exit code is 0 when every goal that was asked for was measured and holds, 1 when not, 2 when nothing could be measured.
+//!
+//! Must never measure anything but the real program, or time alone: each ratio is of two neighbouring rounds.
+
+mod data;
+mod graphql;
+mod load;
+mod machine;
+mod pgbench;
+mod postgres;
+mod report;
+mod rounds;
+mod server;
+mod workloads;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use postgres::Cluster;
+use report::Goals;
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// GraphQL against pgbench
+    Graphql,
+}
+
+/// Measures the server beside its references.
+#[derive(Parser)]
+struct Options {
+    /// What to measure [default: everything]
+    parts: Vec<Part>,
+    /// One second a round and 16 connections only
+    #[arg(long)]
+    quick: bool,
+    /// Seconds of a round
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Pairs of rounds
+    #[arg(long, default_value_t = 3)]
+    pairs: usize,
+    /// Connections
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
+    connections: Vec<usize>,
+    /// Only workloads whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Another build of the server to measure
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_kombo-mirror"))]
+    server: PathBuf,
+    /// Where data are kept between runs; as root it must lie where the user postgres can reach it
+    #[arg(long, default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/performance"))]
+    dir: PathBuf,
+    /// What cargo gives a benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What every part needs.
+struct Bench {
+    options: Options,
+    cluster: Cluster,
+    goals: Goals,
+}
+
+impl Bench {
+    fn dir(&self) -> &Path {
+        &self.options.dir
+    }
+
+    fn round(&self) -> Duration {
+        Duration::from_secs(self.options.seconds)
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether every goal was measured and holds.
+fn run() -> anyhow::Result<bool> {
+    let mut options = Options::parse();
+    if !options.bench {
+        println!("not a test: run it with cargo bench --bench performance");
+        return Ok(true);
+    }
+    if options.quick {
+        options.seconds = 1;
+        options.connections = vec![16];
+    }
+    if options.parts.is_empty() {
+        options.parts = Part::value_variants().to_vec();
+    }
+    std::fs::create_dir_all(&options.dir)?;
+    println!("{}", machine::facts());
+    let cluster = Cluster::start(&options.dir)?;
+    println!("{}", cluster.connect("postgres")?.text("SELECT version()")?);
+    let mut bench = Bench {
+        options,
+        cluster,
+        goals: Goals::default(),
+    };
+    for part in bench.options.parts.clone() {
+        match part {
+            Part::Graphql => graphql::measure(&mut bench)?,
+        }
+    }
+    println!("{}", bench.goals.table());
+    Ok(bench.goals.hold())
+}
