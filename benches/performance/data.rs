@@ -6,6 +6,9 @@ use anyhow::ensure;
 
 use crate::Bench;
 
+/// The only integration.
+pub(crate) const INTEGRATION: &str = "moodle:7C9M5sVtQx2LbNfKpWdYhRzA";
+
 const ROWS: &str = include_str!("data.sql");
 
 /// Everything that decides what a migrated database is: its columns, indexes and functions.

@@ -2,21 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
-use chrono::DateTime;
-use serde_json::Value;
+use anyhow::Context as _;
 
 use crate::load::{self, Connection};
 use crate::machine::{self, Cpu};
 use crate::pgbench::Pgbench;
 use crate::report::{Table, Wanted, noise, short};
 use crate::rounds::{Compared, Round, cpu_per_unit, typical};
-use crate::server::{self, Server};
-use crate::workloads::{self, Asked, Door, Workload};
-use crate::{Bench, data};
-
-/// What clients of the measured server show.
-pub(crate) const TOKEN: &str = "a-token-for-benchmarks";
+use crate::server::Server;
+use crate::workloads::{self, Asked, Door, Words, Workload};
+use crate::{Bench, answers, data, mirror};
 
 /// How many answers are compared with those of the statement before anything is timed.
 const COMPARED_ANSWERS: usize = 5;
@@ -30,35 +25,10 @@ const ELSEWHERE: f64 = 0.75;
 /// The connections that the goals are about.
 const GOAL_CONNECTIONS: usize = 16;
 
-/// The server on a database, with the settings that production has.
-pub(crate) fn serve(bench: &Bench, database: &str) -> anyhow::Result<Server> {
-    let address = server::free_address()?;
-    let mut command = server::command(&bench.options.server);
-    command
-        .arg("serve")
-        .env("ROLE", "api")
-        .env("DATABASE_URL", bench.cluster.url(database))
-        .env("LISTEN_ADDR", address.to_string())
-        .env("KOMBO_WEBHOOK_SECRET", "a-secret-for-benchmarks")
-        .env("API_READ_TOKENS", TOKEN)
-        .env("RUST_LOG", "warn");
-    Server::start(
-        &mut command,
-        address,
-        "/readyz",
-        &bench.dir().join("server.log"),
-    )
-}
-
-/// What a client's requests say of themselves.
-pub(crate) fn headers() -> String {
-    format!("Authorization: Bearer {TOKEN}\r\n")
-}
-
 /// Measures every workload.
 pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let database = data::rows(bench)?;
-    let server = serve(bench, &database)?;
+    let server = mirror::serve_api(bench, &database)?;
     let head = [
         "work",
         "connections",
@@ -96,21 +66,13 @@ fn one(
 ) -> anyhow::Result<()> {
     let mut door = Door {
         connection: Connection::open(server.address)?,
-        headers: headers(),
+        headers: mirror::headers(),
     };
     let session = bench.cluster.connect(database)?;
-    let ids = |kind: &str, numbers: &[u32]| {
-        let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
-        session.texts(&format!(
-            "SELECT substr(md5('{kind}' || n), 1, 24) FROM unnest(ARRAY[{}]) WITH ORDINALITY AS a (n, place) ORDER BY place",
-            numbers.join(",")
-        ))
-    };
-    let asked = workload.asked(&mut door, &ids)?;
-    ensure!(!asked.is_empty(), "nothing to ask");
+    let asked = workload.asked(&mut door, Words::Ours, &session)?;
     for one in asked.iter().take(COMPARED_ANSWERS) {
-        let theirs = session.text(&statement(workload.script, one.number))?;
-        compare(door.ask(&one.body)?, serde_json::from_str(&theirs)?)?;
+        let theirs = session.text(&workload.statement(one.number))?;
+        answers::equal(door.ask(&one.body)?, serde_json::from_str(&theirs)?)?;
     }
     let statements = statements(bench, &mut door, &asked)?;
     for connections in bench.options.connections.clone() {
@@ -118,41 +80,6 @@ fn one(
         report(bench, table, workload, connections, &compared, statements);
     }
     Ok(())
-}
-
-/// The statement of a script for one number.
-fn statement(script: &str, number: u32) -> String {
-    let sql = script.lines().filter(|line| !line.starts_with('\\'));
-    let sql: Vec<&str> = sql.collect();
-    sql.join("\n").replace(":number", &number.to_string())
-}
-
-/// Refuses two answers that differ. Moments are equal when they are the same moment; cursors are opaque, so they
-/// only have to be there.
-fn compare(ours: Value, theirs: Value) -> anyhow::Result<()> {
-    let (ours, theirs) = (plain(ours), plain(theirs));
-    ensure!(ours == theirs, "the answers differ:\n{ours}\n{theirs}");
-    Ok(())
-}
-
-fn plain(value: Value) -> Value {
-    match value {
-        Value::String(text) => match DateTime::parse_from_rfc3339(&text) {
-            Ok(moment) => Value::from(moment.timestamp_micros()),
-            Err(_) => Value::String(text),
-        },
-        Value::Array(items) => items.into_iter().map(plain).collect(),
-        Value::Object(members) => {
-            let members = members
-                .into_iter()
-                .map(|(name, value)| match name.as_str() {
-                    "endCursor" => (name, Value::Bool(value.is_string())),
-                    _ => (name, plain(value)),
-                });
-            members.collect()
-        }
-        other => other,
-    }
 }
 
 /// Statements for each request, counted in Postgres's log.
@@ -200,10 +127,10 @@ fn rounds(
         url: &bench.cluster.url(database),
         script,
     };
-    let requests = workload.requests(asked, &headers());
+    let requests = workload.requests(asked, &mirror::headers());
     // the first requests open connections and prepare statements
     load::run(server.address, &requests, connections, bench.round() / 3)?;
-    let cpu = || Cpu::read(&[server.pid()], bench.cluster.pid);
+    let cpu = || Cpu::read(server.pid(), bench.cluster.pid);
     let reference = || {
         let before = cpu()?;
         let outcome = pgbench.run(connections, bench.options.seconds)?;
@@ -218,13 +145,7 @@ fn rounds(
     let ours = || {
         let before = cpu()?;
         let outcome = load::run(server.address, &requests, connections, bench.round())?;
-        Ok(Round {
-            per_second: outcome.answers as f64 / outcome.seconds,
-            units: outcome.answers,
-            cpu: cpu()?.since(before),
-            latency: outcome.latency(0.5),
-            worst: outcome.latency(0.99),
-        })
+        Ok(outcome.round(cpu()?.since(before)))
     };
     Compared::alternate(bench.options.pairs, reference, ours)
 }

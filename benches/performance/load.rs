@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use memchr::memmem;
 
+use crate::machine::Cpu;
+use crate::rounds::Round;
+
 /// How long an answer may take before the connection is given up.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
@@ -37,8 +40,19 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// The same as one of several rounds.
+    pub(crate) fn round(&self, cpu: Cpu) -> Round {
+        Round {
+            per_second: self.answers as f64 / self.seconds,
+            units: self.answers,
+            cpu,
+            latency: self.latency(0.5),
+            worst: self.latency(0.99),
+        }
+    }
+
     /// The latency that this share of the answers did not exceed, in milliseconds.
-    pub(crate) fn latency(&self, share: f64) -> f64 {
+    fn latency(&self, share: f64) -> f64 {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -272,6 +286,11 @@ pub(crate) fn answers(address: SocketAddr, path: &str) -> bool {
     Connection::open(address)
         .and_then(|mut connection| Ok(connection.exchange(request.as_bytes())?.status == 200))
         .unwrap_or(false)
+}
+
+/// Whether anybody listens.
+pub(crate) fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok()
 }
 
 /// A whole POST request with a JSON body.

@@ -21,27 +21,26 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// Reads both; a side without a process costs nothing.
-    pub(crate) fn read(programs: &[u32], postmaster: u32) -> anyhow::Result<Self> {
-        let mut program = 0;
-        for pid in programs {
-            let stat = Stat::read(*pid)?;
-            program += stat.own + stat.of_children;
-        }
-        let main = Stat::read(postmaster)?;
-        let mut postgres = main.own + main.of_children;
+    /// Reads both, each with its children.
+    pub(crate) fn read(program: u32, postmaster: u32) -> anyhow::Result<Self> {
+        let total = |pid| Stat::read(pid).map(|stat| stat.own + stat.of_children);
+        let mut cpu = Self {
+            program: total(program)?,
+            postgres: total(postmaster)?,
+        };
         for entry in fs::read_dir("/proc")?.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|pid| pid.parse().ok()) else {
+            let name = entry.file_name();
+            let Some(pid) = name.to_str().and_then(|pid| pid.parse().ok()) else {
                 continue;
             };
             // whoever ends between the listing and the look has been added to its parent
-            if let Ok(stat) = Stat::read(pid)
-                && stat.parent == postmaster
-            {
-                postgres += stat.own;
+            match Stat::read(pid) {
+                Ok(stat) if stat.parent == postmaster => cpu.postgres += stat.own,
+                Ok(stat) if stat.parent == program => cpu.program += stat.own,
+                _ => {}
             }
         }
-        Ok(Self { program, postgres })
+        Ok(cpu)
     }
 
     /// What was used since an earlier reading.

@@ -6,10 +6,13 @@
 //!
 //! Must never measure anything but the real program, or time alone: each ratio is of two neighbouring rounds.
 
+mod answers;
 mod data;
 mod graphql;
 mod load;
 mod machine;
+mod mirror;
+mod peers;
 mod pgbench;
 mod postgres;
 mod report;
@@ -31,6 +34,8 @@ use report::Goals;
 enum Part {
     /// GraphQL against pgbench
     Graphql,
+    /// GraphQL beside PostGraphile and a server written by hand for Node, on the same rows
+    Peers,
 }
 
 /// Measures the server beside its references.
@@ -118,6 +123,7 @@ fn run() -> anyhow::Result<bool> {
     for part in bench.options.parts.clone() {
         match part {
             Part::Graphql => graphql::measure(&mut bench)?,
+            Part::Peers => peers::measure(&mut bench)?,
         }
     }
     println!("{}", bench.goals.table());

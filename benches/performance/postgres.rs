@@ -90,6 +90,12 @@ impl Cluster {
             .block_on(self.postgres().create_database(database, None))
     }
 
+    /// Makes a database that is a copy of another, which nobody may use meanwhile.
+    pub(crate) fn copy(&self, from: &str, database: &str) -> anyhow::Result<()> {
+        self.runtime
+            .block_on(self.postgres().create_database(database, Some(from)))
+    }
+
     /// Drops a database if there is one of the name.
     pub(crate) fn drop(&self, database: &str) -> anyhow::Result<()> {
         self.runtime

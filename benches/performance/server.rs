@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::load;
-
 /// How long a program may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
@@ -22,14 +20,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a program that listens on an address and answers `ready_path` with 200 once it is ready.
+    /// Starts a program that listens on an address and is `ready` after a while.
     ///
     /// # Errors
     /// It ends or does not become ready; its log is named.
     pub(crate) fn start(
         command: &mut Command,
         address: SocketAddr,
-        ready_path: &str,
+        ready: &dyn Fn(SocketAddr) -> bool,
         log: &Path,
     ) -> anyhow::Result<Self> {
         let output = File::create(log)?;
@@ -41,7 +39,7 @@ impl Server {
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let mut server = Self { child, address };
         let begun = Instant::now();
-        while !load::answers(address, ready_path) {
+        while !ready(address) {
             if let Some(status) = server.child.try_wait()? {
                 bail!(
                     "the program ended at once ({status}); see {}",
