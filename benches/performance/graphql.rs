@@ -1,23 +1,18 @@
 //! GraphQL over HTTP against pgbench with the same answers.
 
-use std::path::Path;
-
 use anyhow::Context as _;
 
 use crate::load::{self, Connection};
 use crate::machine::{self, Cpu};
 use crate::pgbench::Pgbench;
 use crate::report::{Table, Wanted, noise, short};
-use crate::rounds::{Compared, Round, cpu_per_unit, typical};
+use crate::rounds::{Compared, cpu_per_unit, typical};
 use crate::server::Server;
 use crate::workloads::{self, Asked, Door, Words, Workload};
 use crate::{Bench, answers, data, mirror};
 
 /// How many answers are compared with those of the statement before anything is timed.
 const COMPARED_ANSWERS: usize = 5;
-
-/// How many requests are sent while statements are counted.
-const COUNTED_REQUESTS: usize = 50;
 
 /// At other numbers of connections a goal may be missed by so much.
 const ELSEWHERE: f64 = 0.75;
@@ -52,7 +47,7 @@ pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         }
     }
     println!("{table}");
-    let peak = machine::peak_memory(server.pid())? as f64 / 1e6;
+    let peak = machine::memory(server.pid(), "VmHWM:")? as f64 / 1e6;
     println!("peak memory of the server: {} MB", short(peak));
     Ok(())
 }
@@ -74,40 +69,17 @@ fn one(
         let theirs = session.text(&workload.statement(one.number))?;
         answers::equal(door.ask(&one.body)?, serde_json::from_str(&theirs)?)?;
     }
-    let statements = statements(bench, &mut door, &asked)?;
+    let mut next = asked.iter().cycle();
+    let statements = bench.count_statements(|| {
+        // a cycle has no end
+        next.next()
+            .map_or(Ok(()), |one| door.ask(&one.body).map(drop))
+    })?;
     for connections in bench.options.connections.clone() {
         let compared = rounds(bench, database, server, workload, &asked, connections)?;
         report(bench, table, workload, connections, &compared, statements);
     }
     Ok(())
-}
-
-/// Statements for each request, counted in Postgres's log.
-fn statements(bench: &Bench, door: &mut Door, asked: &[Asked]) -> anyhow::Result<f64> {
-    let log = bench.cluster.log_path();
-    let session = bench.cluster.connect("postgres")?;
-    let count = |bench: &mut Door| -> anyhow::Result<usize> {
-        let before = logged(&log)?;
-        for one in asked.iter().cycle().take(COUNTED_REQUESTS) {
-            bench.ask(&one.body)?;
-        }
-        Ok(logged(&log)? - before)
-    };
-    session.run("ALTER SYSTEM SET log_statement = 'all'")?;
-    session.run("SELECT pg_reload_conf()")?;
-    // the first statements after the reload tell every backend
-    while count(door)? < COUNTED_REQUESTS {}
-    let counted = count(door)?;
-    session.run("ALTER SYSTEM RESET log_statement")?;
-    session.run("SELECT pg_reload_conf()")?;
-    Ok(counted as f64 / COUNTED_REQUESTS as f64)
-}
-
-fn logged(log: &Path) -> anyhow::Result<usize> {
-    let text = std::fs::read(log)?;
-    let begun = [&b"LOG:  execute "[..], b"LOG:  statement: "];
-    let count = |mark: &[u8]| memchr::memmem::find_iter(&text, mark).count();
-    Ok(begun.iter().map(|mark| count(mark)).sum())
 }
 
 fn rounds(
@@ -134,13 +106,7 @@ fn rounds(
     let reference = || {
         let before = cpu()?;
         let outcome = pgbench.run(connections, bench.options.seconds)?;
-        Ok(Round {
-            per_second: outcome.per_second,
-            units: outcome.transactions,
-            cpu: cpu()?.since(before),
-            latency: outcome.latency,
-            worst: f64::NAN,
-        })
+        Ok(outcome.round(cpu()?.since(before)))
     };
     let ours = || {
         let before = cpu()?;

@@ -1,12 +1,14 @@
 //! A load generator that costs little: it shares the machine with what it measures.
 //!
-//! One blocking thread for each connection, requests made beforehand, answers read into one buffer and looked
+//! One blocking thread for each connection, requests made beforehand where they may repeat, answers read into one buffer and looked
 //! through once. Every answer is checked, since a fast wrong one is no answer. Must never open a connection while
 //! the time runs.
 
+use std::borrow::Cow;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -18,14 +20,43 @@ use crate::rounds::Round;
 /// How long an answer may take before the connection is given up.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
-/// Requests of one kind, ready to be sent, and what their answers must have.
+/// Requests of one kind, and what their answers must have.
 pub(crate) struct Requests {
-    /// Each a whole HTTP request.
-    pub(crate) texts: Vec<Vec<u8>>,
+    /// Where they come from.
+    pub(crate) source: Source,
     /// Stands once in the answer for each row.
     pub(crate) mark: String,
     /// How often; `None`: any number.
     pub(crate) marks: Option<usize>,
+}
+
+/// Whole HTTP requests.
+pub(crate) enum Source {
+    /// Any of these.
+    Any(Vec<Vec<u8>>),
+    /// Each another one, made of a number that is never used twice.
+    Fresh {
+        make: Box<dyn Fn(u64) -> Vec<u8> + Sync>,
+        number: AtomicU64,
+    },
+}
+
+impl Source {
+    /// Requests that are all different.
+    pub(crate) fn fresh(make: impl Fn(u64) -> Vec<u8> + Sync + 'static) -> Self {
+        Self::Fresh {
+            make: Box::new(make),
+            number: AtomicU64::new(0),
+        }
+    }
+
+    /// The next request.
+    pub(crate) fn next(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Any(texts) => Cow::Borrowed(&texts[fastrand::usize(..texts.len())]),
+            Self::Fresh { make, number } => make(number.fetch_add(1, Ordering::Relaxed)).into(),
+        }
+    }
 }
 
 /// What came of a round.
@@ -78,13 +109,13 @@ pub(crate) fn run(
     let start = Barrier::new(connections + 1);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..connections)
-            .map(|number| {
+            .map(|_| {
                 let start = &start;
                 scope.spawn(move || {
                     let opened = Connection::open(address);
                     // also when it failed: the others wait for all
                     start.wait();
-                    drive(opened?, requests, number, duration)
+                    drive(opened?, requests, duration)
                 })
             })
             .collect();
@@ -111,17 +142,15 @@ pub(crate) fn run(
 fn drive(
     mut connection: Connection,
     requests: &Requests,
-    number: usize,
     duration: Duration,
 ) -> anyhow::Result<Vec<u32>> {
     let mark = memmem::Finder::new(&requests.mark);
-    let mut random = fastrand::Rng::with_seed(number as u64);
     let mut latencies = Vec::with_capacity(100_000);
     let begun = Instant::now();
     let mut sent = begun;
     while sent.duration_since(begun) < duration {
-        let request = &requests.texts[random.usize(..requests.texts.len())];
-        let answer = connection.exchange(request)?;
+        let request = requests.source.next();
+        let answer = connection.exchange(&request)?;
         check(&answer, &mark, requests.marks)?;
         let now = Instant::now();
         let micros = now.duration_since(sent).as_micros();
@@ -282,15 +311,19 @@ fn join_chunks(mut chunks: &[u8], joined: &mut Vec<u8>) -> anyhow::Result<()> {
 
 /// Whether a server answers a path with 200.
 pub(crate) fn answers(address: SocketAddr, path: &str) -> bool {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: benches\r\n\r\n");
     Connection::open(address)
-        .and_then(|mut connection| Ok(connection.exchange(request.as_bytes())?.status == 200))
+        .and_then(|mut connection| Ok(connection.exchange(&get(path))?.status == 200))
         .unwrap_or(false)
 }
 
 /// Whether anybody listens.
 pub(crate) fn listens(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
+}
+
+/// A whole GET request.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: benches\r\n\r\n").into_bytes()
 }
 
 /// A whole POST request with a JSON body.

@@ -80,14 +80,14 @@ impl Stat {
     }
 }
 
-/// The most memory that a process ever held, in bytes (`VmHWM`).
-pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<u64> {
+/// Memory of a process in bytes: `VmRSS:` now, `VmHWM:` the most that it ever held.
+pub(crate) fn memory(pid: u32, which: &str) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kilobytes = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(which))
         .and_then(|value| value.trim().strip_suffix(" kB"))
-        .context("no VmHWM in /proc/PID/status")?;
+        .with_context(|| format!("no {which} in /proc/PID/status"))?;
     Ok(kilobytes.trim().parse::<u64>()? * 1024)
 }
 

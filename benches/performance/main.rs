@@ -8,9 +8,15 @@
 
 mod answers;
 mod data;
+mod dlt;
+mod fetch;
+mod freshness;
 mod graphql;
+mod idle;
+mod install;
 mod load;
 mod machine;
+mod memory;
 mod mirror;
 mod peers;
 mod pgbench;
@@ -18,6 +24,10 @@ mod postgres;
 mod report;
 mod rounds;
 mod server;
+mod simulator;
+mod statements;
+mod sync;
+mod webhooks;
 mod workloads;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +46,18 @@ enum Part {
     Graphql,
     /// GraphQL beside PostGraphile and a server written by hand for Node, on the same rows
     Peers,
+    /// A first load and the same again, against COPY of the same rows
+    Sync,
+    /// A first load beside dlt, from the same simulator
+    Dlt,
+    /// Webhooks accepted, against pgbench with the same two inserts
+    Webhooks,
+    /// From a change at Kombo to the answer of a query
+    Freshness,
+    /// The server's memory under queries and in fetches of a million progressions
+    Memory,
+    /// What 1,000 integrations cost while nothing happens
+    Idle,
 }
 
 /// Measures the server beside its references.
@@ -43,7 +65,7 @@ enum Part {
 struct Options {
     /// What to measure [default: everything]
     parts: Vec<Part>,
-    /// One second a round and 16 connections only
+    /// Shorter: one second a round, 16 connections, one load of 100 000 progressions
     #[arg(long)]
     quick: bool,
     /// Seconds of a round
@@ -58,6 +80,12 @@ struct Options {
     /// Only workloads whose name contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// Progressions of a load
+    #[arg(long, default_value_t = 500_000)]
+    progressions: usize,
+    /// Loads, each with a COPY
+    #[arg(long, default_value_t = 2)]
+    loads: usize,
     /// Another build of the server to measure
     #[arg(long, default_value = env!("CARGO_BIN_EXE_kombo-mirror"))]
     server: PathBuf,
@@ -107,6 +135,8 @@ fn run() -> anyhow::Result<bool> {
     if options.quick {
         options.seconds = 1;
         options.connections = vec![16];
+        options.progressions = options.progressions.min(100_000);
+        options.loads = 1;
     }
     if options.parts.is_empty() {
         options.parts = Part::value_variants().to_vec();
@@ -124,6 +154,12 @@ fn run() -> anyhow::Result<bool> {
         match part {
             Part::Graphql => graphql::measure(&mut bench)?,
             Part::Peers => peers::measure(&mut bench)?,
+            Part::Sync => sync::measure(&mut bench)?,
+            Part::Dlt => dlt::measure(&mut bench)?,
+            Part::Webhooks => webhooks::measure(&mut bench)?,
+            Part::Freshness => freshness::measure(&mut bench)?,
+            Part::Memory => memory::measure(&mut bench)?,
+            Part::Idle => idle::measure(&mut bench)?,
         }
     }
     println!("{}", bench.goals.table());

@@ -3,10 +3,9 @@
 //! They are installed from npm in pinned versions, with the Node.js that they run on. Each runs with one process and
 //! with two; the better counts for each query. The rounds of all follow one another.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::load::{self, Connection, Requests};
 use crate::machine::Cpu;
@@ -15,7 +14,7 @@ use crate::report::{Table, Wanted, noise, short};
 use crate::rounds::{Compared, Round, cpu_per_unit, typical};
 use crate::server::{self, Server};
 use crate::workloads::{self, Door, Words, Workload};
-use crate::{Bench, answers, data};
+use crate::{Bench, answers, data, install};
 
 /// Where the peers' sources are.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
@@ -58,7 +57,11 @@ pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 fn prepare(bench: &Bench) -> anyhow::Result<(String, Vec<Peer>)> {
-    let installed = install(&bench.dir().join("peers"))?;
+    let dir = bench.dir().join("peers");
+    let installed = install::once(SOURCES, &dir, "package-lock.json", || {
+        let remedy = "install Node.js with npm (Debian: apt-get install nodejs npm)";
+        install::run(&dir, "npm", &["ci", "--no-audit", "--no-fund"], remedy)
+    })?;
     let rows = data::rows(bench)?;
     let database = "peers".to_owned();
     bench.cluster.drop(&database)?;
@@ -91,34 +94,6 @@ fn prepare(bench: &Bench) -> anyhow::Result<(String, Vec<Peer>)> {
         }
     }
     Ok((database, peers))
-}
-
-/// Copies the sources to `dir` and installs what they need, unless that was done before.
-fn install(dir: &Path) -> anyhow::Result<PathBuf> {
-    let copied = Command::new("cp")
-        .args(["-r", SOURCES, "-T"])
-        .arg(dir)
-        .status()?;
-    ensure!(
-        copied.success(),
-        "cannot copy {SOURCES} to {}",
-        dir.display()
-    );
-    let lock = std::fs::read_to_string(dir.join("package-lock.json"))?;
-    let done = dir.join("node_modules/.installed");
-    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == lock) {
-        return Ok(dir.to_owned());
-    }
-    println!("installing the peers from npm into {}", dir.display());
-    let output = Command::new("npm")
-        .args(["ci", "--no-audit", "--no-fund"])
-        .current_dir(dir)
-        .output()
-        .context("npm is missing; install Node.js (Debian: apt-get install nodejs npm)")?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "npm ci failed: {complaint}");
-    std::fs::write(done, lock)?;
-    Ok(dir.to_owned())
 }
 
 fn serve(

@@ -7,6 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::machine::Cpu;
+use crate::rounds::Round;
+
 /// Threads of `pgbench`, as many as there are cores on a small machine.
 const THREADS: usize = 2;
 
@@ -23,11 +26,24 @@ pub(crate) struct Pgbench<'a> {
 /// What came of a round.
 pub(crate) struct Outcome {
     /// Transactions that ended well.
-    pub(crate) transactions: u64,
+    transactions: u64,
     /// Of them each second, without the time to connect.
-    pub(crate) per_second: f64,
+    per_second: f64,
     /// Their mean latency in milliseconds.
-    pub(crate) latency: f64,
+    latency: f64,
+}
+
+impl Outcome {
+    /// The same as one of several rounds.
+    pub(crate) fn round(&self, cpu: Cpu) -> Round {
+        Round {
+            per_second: self.per_second,
+            units: self.transactions,
+            cpu,
+            latency: self.latency,
+            worst: f64::NAN,
+        }
+    }
 }
 
 impl Pgbench<'_> {

@@ -73,6 +73,12 @@ impl Cluster {
         self.postgres().log_path()
     }
 
+    /// The folder of the server's socket.
+    pub(crate) fn socket_dir(&self) -> anyhow::Result<PathBuf> {
+        let log = self.log_path();
+        Ok(log.parent().context("the log lies nowhere")?.to_owned())
+    }
+
     /// A program that came with the server, such as `pgbench`.
     pub(crate) fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
         let beside = self.bin_dir.join(name);

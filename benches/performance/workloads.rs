@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use crate::load::{Connection, Requests, post};
+use crate::load::{Connection, Requests, Source, post};
 use crate::postgres::Session;
 
 /// How many different requests a workload draws from.
@@ -200,7 +200,7 @@ impl Workload {
     pub(crate) fn requests(&self, asked: &[Asked], headers: &str) -> Requests {
         let posts = asked.iter().map(|one| post("/graphql", headers, &one.body));
         Requests {
-            texts: posts.collect(),
+            source: Source::Any(posts.collect()),
             mark: "\"komboId\"".to_owned(),
             marks: Some(self.records),
         }
