@@ -71,6 +71,7 @@ impl Wanted {
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AtLeast(f64::INFINITY) => Ok(()),
             Self::AtLeast(least) => write!(f, "≥ {}", short(*least)),
             Self::AtMost(most) => write!(f, "≤ {}", short(*most)),
         }
@@ -122,6 +123,11 @@ impl Goals {
             wanted,
             why_not: format!("{why:#}"),
         });
+    }
+
+    /// Adds a part that went wrong.
+    pub(crate) fn failed(&mut self, part: String, why: &anyhow::Error) {
+        self.not_run(part, why, Wanted::AtLeast(f64::INFINITY));
     }
 
     /// Whether every goal was measured and holds.
