@@ -16,9 +16,9 @@ const PROGRESSIONS: usize = 20;
 /// How long is watched, once for the CPU and once for the statements, whose log would cost CPU.
 const WATCHED: Duration = Duration::from_secs(30);
 
-/// When catch-ups are due, in words and in SQL.
+/// When catch-ups are due: what lies further ahead than it can is taken for a mistake, in words and in SQL.
 const CATCH_UPS: &[(&str, &str)] = &[
-    ("nothing due", "'2100-01-01'"),
+    ("nothing due", "now() + interval '50 minutes'"),
     (
         "catch-ups of every hour",
         "now() + random() * interval '1 hour'",
@@ -28,9 +28,9 @@ const CATCH_UPS: &[(&str, &str)] = &[
 /// Everything was fetched just now.
 const FETCHED: &str = "
     INSERT INTO integrations (id, category, state, registered_at, details_due_at)
-    SELECT id, 'LMS', 'ACTIVE', now(), '2100-01-01' FROM unnest(string_to_array('{ids}', ',')) id;
+    SELECT id, 'LMS', 'ACTIVE', now(), now() + interval '1 hour' FROM unnest(string_to_array('{ids}', ',')) id;
     INSERT INTO endpoint_states (integration_id, endpoint, watermark, last_success_at, last_full_fetch_at, next_full_fetch_at)
-    SELECT i.id, endpoint, now(), now(), now(), '2100-01-01' FROM integrations i
+    SELECT i.id, endpoint, now(), now(), now(), now() + interval '6 days' FROM integrations i
     CROSS JOIN unnest(ARRAY['users', 'skills', 'courses', 'course_progressions']) endpoint;";
 
 /// Watches the server.
