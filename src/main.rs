@@ -13,6 +13,10 @@ use kombo_mirror::verify::{self, VerifyOptions};
 use kombo_mirror::{clock, db, serve};
 use tracing_subscriber::EnvFilter;
 
+/// The system's own costs a fifth more time per GraphQL request (`docs/performance.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {

@@ -81,12 +81,7 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// The database cannot be reached or migrated.
 pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> {
     let pool = db::pool(&settings.database_url, settings.database_pool_size)?;
-    let reads = Reads::open(
-        &settings.database_read_url,
-        settings.database_pool_size,
-        settings.graphql_statement_timeout,
-        settings.database_read_url.expose_secret() != settings.database_url.expose_secret(),
-    )?;
+    let reads = reads(settings)?;
     let applied = db::migrate(&pool).await?;
     tracing::info!(applied, "the database schema is up to date");
     let mut connection = pool.get().await?;
@@ -108,6 +103,23 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
         clock: clock::wall(),
         stop,
     })
+}
+
+/// Where GraphQL reads.
+fn reads(settings: &Settings) -> anyhow::Result<Reads> {
+    let open = |url| {
+        let timeout = settings.graphql_statement_timeout;
+        Reads::open(url, settings.database_pool_size, timeout)
+    };
+    let reads = open(&settings.database_url)?;
+    if !has_standby(settings) {
+        return Ok(reads);
+    }
+    Ok(reads.but_from(open(&settings.database_read_url)?))
+}
+
+fn has_standby(settings: &Settings) -> bool {
+    settings.database_read_url.expose_secret() != settings.database_url.expose_secret()
 }
 
 /// Serves until `stop`, then lets requests end and hands working runs back to the queue.
@@ -192,16 +204,19 @@ async fn check_walls(settings: &Settings, engine: &Engine) -> anyhow::Result<()>
     if settings.auth.has_jwt() {
         db::wall::check(&engine.pool).await?;
     }
+    if !has_standby(settings) {
+        return Ok(());
+    }
     // a standby that is away does not keep the server from starting
-    if let Err(error) = engine.reads.pool.get().await {
+    if let Err(error) = engine.reads.check().await {
         tracing::warn!(%error, "the database of DATABASE_READ_URL does not answer: GraphQL waits for it");
         return Ok(());
     }
-    let reads = &engine.reads.pool;
+    let standby = db::pool(&settings.database_read_url, 1)?;
     let checked = async {
-        db::wall::check_owner(reads).await?;
+        db::wall::check_owner(&standby).await?;
         if settings.auth.has_jwt() {
-            db::wall::check(reads).await?;
+            db::wall::check(&standby).await?;
         }
         anyhow::Ok(())
     };

@@ -4,6 +4,7 @@
 //! SQL lives beside the table it serves (`queue/`, `inbox.rs`, `integrations.rs`, `models/`, `graphql/`).
 
 mod listen;
+mod reader;
 mod reads;
 mod statement;
 mod tls;
@@ -23,7 +24,7 @@ use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use listen::{Heard, Listener};
-pub use reads::{Behind, ReadError, Reads};
+pub use reads::{Behind, ReadError, Reads, Watcher};
 pub use statement::Statement;
 
 /// The migrations of this version, in the binary.
@@ -46,19 +47,9 @@ pub type Connection = Object<AsyncPgConnection>;
 /// # Errors
 /// An unusable URL: a wrong scheme, an unknown `sslmode`, a root certificate that cannot be read.
 pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
-    pool_of(tls::Target::parse(url.expose_secret())?, size, tls::connect)
-}
-
-fn pool_of<F>(
-    target: tls::Target,
-    size: usize,
-    connect: impl Fn(tls::Target) -> F + Send + Sync + 'static,
-) -> anyhow::Result<Pool>
-where
-    F: Future<Output = diesel::ConnectionResult<AsyncPgConnection>> + Send + 'static,
-{
+    let target = tls::Target::parse(url.expose_secret())?;
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
-    config.custom_setup = Box::new(move |_| connect(target.clone()).boxed());
+    config.custom_setup = Box::new(move |_| tls::connect(target.clone()).boxed());
     // `Verified` would ask `SELECT 1` at every checkout; a broken connection shows itself on use.
     config.recycling_method = RecyclingMethod::Fast;
     let manager = AsyncDieselConnectionManager::new_with_config("", config);

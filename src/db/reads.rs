@@ -5,26 +5,36 @@
 //! connection next would wait for it. It must never run a statement for a viewer of some integrations outside the
 //! second wall ([`wall`]).
 
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::sql_types::{Nullable, Text};
-use diesel_async::pooled_connection::deadpool::PoolError;
-use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
+use anyhow::anyhow;
+use deadpool::managed::{
+    self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType,
+};
+use diesel::pg::Pg;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio_postgres::error::SqlState;
 
-use super::{Connection, Pool, Statement, pool_of, tls, wall};
+use super::reader::Reader;
+use super::{POOL_WAIT, Statement, tls, wall};
+
+/// What the database function `refuse` raises.
+const REFUSED: &str = "KM001";
 
 /// Where GraphQL reads.
 #[derive(Clone)]
 pub struct Reads {
-    /// Connections for reading only, perhaps to a standby.
-    pub pool: Pool,
-    /// A statement that takes longer is given up by the database.
-    pub statement_timeout: Duration,
-    /// What was just written may not be there yet: it is another server than the one that is written to.
-    pub may_lag: bool,
+    pool: Pool,
+    /// Where what was just written is seen; another server where readers read from a standby.
+    primary: Pool,
+    watcher: Arc<RwLock<Option<Watcher>>>,
 }
+
+/// Is told of every statement, with its bound values, before it is sent.
+pub type Watcher = Box<dyn Fn(&str) + Send + Sync>;
+
+type Pool = managed::Pool<Readers>;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +45,9 @@ pub enum ReadError {
     /// No connection came free in time.
     #[error("every connection is in use")]
     Busy,
+    /// The statement itself refused to answer: a code, a space and a sentence.
+    #[error("{0}")]
+    Refused(String),
     /// Anything else.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
@@ -49,14 +62,9 @@ pub enum Behind<'a> {
     Wall(&'a [String]),
 }
 
-#[derive(diesel::QueryableByName)]
-struct Row {
-    #[diesel(sql_type = Nullable<Text>)]
-    answer: Option<String>,
-}
-
 impl Reads {
-    /// Opens a pool of at most `size` connections. Nothing is connected yet: the first use does.
+    /// Opens a pool of at most `size` connections, whose statements may take `statement_timeout`. Nothing is
+    /// connected yet: the first use does.
     ///
     /// # Errors
     /// An unusable URL.
@@ -64,22 +72,58 @@ impl Reads {
         url: &SecretString,
         size: usize,
         statement_timeout: Duration,
-        may_lag: bool,
     ) -> anyhow::Result<Self> {
-        // what the URL says must not win: these sessions write nothing, whatever else they are told
-        let options = format!(
-            "-c default_transaction_read_only=on -c jit=off -c statement_timeout={}ms",
-            statement_timeout.as_millis()
-        );
-        let target = tls::Target::parse(url.expose_secret())?.told(&options);
+        Self::open_impatient(url, size, statement_timeout, POOL_WAIT)
+    }
+
+    /// The same, but whoever finds every connection in use is told so after `wait`.
+    ///
+    /// # Errors
+    /// As [`Reads::open`].
+    pub fn open_impatient(
+        url: &SecretString,
+        size: usize,
+        statement_timeout: Duration,
+        wait: Duration,
+    ) -> anyhow::Result<Self> {
+        let pool = pool(url, size, statement_timeout, wait)?;
         Ok(Self {
-            pool: pool_of(target, size, tls::connect_to_read)?,
-            statement_timeout,
-            may_lag,
+            primary: pool.clone(),
+            pool,
+            watcher: Arc::default(),
         })
     }
 
-    /// Runs a planned statement, whose only value is named `answer`.
+    /// The door to a standby, where what was just written may not be there yet: that is read where `self` reads.
+    #[must_use]
+    pub fn but_from(self, standby: Self) -> Self {
+        Self {
+            pool: standby.pool,
+            ..self
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn check(&self) -> Result<(), ReadError> {
+        Lent::from(&self.pool).await.map(Lent::give_back)
+    }
+
+    /// Has every statement told from now on, to this watcher alone.
+    pub fn watch(&self, watcher: Watcher) {
+        *self.watcher.write().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
+    }
+
+    fn tell(&self, statement: &Statement) {
+        let watcher = self.watcher.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watcher) = &*watcher {
+            watcher(&diesel::debug_query::<Pg, _>(statement).to_string());
+        }
+    }
+
+    /// Runs a planned statement and returns the only value of its only row, which is binary (`bytea`).
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -87,36 +131,28 @@ impl Reads {
         &self,
         statement: &Statement,
         behind: Behind<'_>,
-    ) -> Result<Option<String>, ReadError> {
-        let answer = self.ask(&self.pool, statement, behind, false).await;
-        match answer {
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.ask(&self.pool, statement, behind).await {
             // a standby that must go on applying what it receives ends reads that are in its way
             Err(ReadError::Failed(error))
-                if error
-                    .downcast_ref::<DieselError>()
-                    .is_some_and(super::is_serialization_failure) =>
+                if code(&error) == Some(&SqlState::T_R_SERIALIZATION_FAILURE) =>
             {
-                self.ask(&self.pool, statement, behind, false).await
+                self.ask(&self.pool, statement, behind).await
             }
             answer => answer,
         }
     }
 
-    /// The same where what was just written is seen: on the primary, if this is another server.
+    /// The same where what was just written is seen.
     ///
     /// # Errors
     /// See [`ReadError`].
     pub async fn answer_up_to_date(
         &self,
-        primary: &Pool,
         statement: &Statement,
         behind: Behind<'_>,
-    ) -> Result<Option<String>, ReadError> {
-        if self.may_lag {
-            self.ask(primary, statement, behind, true).await
-        } else {
-            self.answer(statement, behind).await
-        }
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        self.ask(&self.primary, statement, behind).await
     }
 
     async fn ask(
@@ -124,73 +160,96 @@ impl Reads {
         pool: &Pool,
         statement: &Statement,
         behind: Behind<'_>,
-        limits: bool,
-    ) -> Result<Option<String>, ReadError> {
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        if let Behind::Wall(integrations) = behind {
+            self.tell(&wall::raised_for(integrations));
+        }
+        self.tell(statement);
         let mut lent = Lent::from(pool).await?;
-        let begun = Instant::now();
-        let rows = match behind {
-            Behind::NoWall if !limits => statement.get_results(lent.connection()?).await,
-            _ => {
-                let limit = limits.then_some(self.statement_timeout);
-                in_transaction(lent.connection()?, statement, behind, limit).await
-            }
+        let reader = lent.reader()?;
+        let answer = match behind {
+            Behind::NoWall => reader.answer(statement).await,
+            Behind::Wall(integrations) => reader.answer_behind(statement, integrations).await,
         };
         lent.give_back();
-        let rows: Vec<Row> = rows.map_err(|error| self.reason(error, begun.elapsed()))?;
-        Ok(rows.into_iter().next().and_then(|row| row.answer))
-    }
-
-    /// diesel tells no SQLSTATE of a statement that was given up (57014), and the server's text is in the server's
-    /// language; but nothing else ends a statement so late.
-    fn reason(&self, error: DieselError, after: Duration) -> ReadError {
-        match &error {
-            DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)
-                if after >= self.statement_timeout =>
-            {
-                ReadError::TooLong
-            }
-            _ => ReadError::Failed(error.into()),
-        }
+        answer.map_err(reason)
     }
 }
 
-async fn in_transaction(
-    connection: &mut AsyncPgConnection,
-    statement: &Statement,
-    behind: Behind<'_>,
-    limit: Option<Duration>,
-) -> diesel::QueryResult<Vec<Row>> {
-    let mut transaction = connection.build_transaction().read_only();
-    transaction
-        .run(async |connection| {
-            if let Some(limit) = limit {
-                let limit = format!("SET LOCAL statement_timeout = {}", limit.as_millis());
-                diesel::sql_query(limit).execute(connection).await?;
-            }
-            if let Behind::Wall(integrations) = behind {
-                wall::go_behind(connection, integrations).await?;
-            }
-            statement.get_results(connection).await
-        })
-        .await
+fn code(error: &anyhow::Error) -> Option<&SqlState> {
+    error.downcast_ref::<tokio_postgres::Error>()?.code()
+}
+
+fn reason(error: anyhow::Error) -> ReadError {
+    let said = error.downcast_ref::<tokio_postgres::Error>();
+    match said.and_then(tokio_postgres::Error::as_db_error) {
+        Some(said) if *said.code() == SqlState::QUERY_CANCELED => ReadError::TooLong,
+        Some(said) if said.code().code() == REFUSED => {
+            ReadError::Refused(said.message().to_owned())
+        }
+        _ => ReadError::Failed(error),
+    }
+}
+
+/// Opens connections of readers.
+struct Readers(tls::Target);
+
+impl managed::Manager for Readers {
+    type Type = Reader;
+    type Error = anyhow::Error;
+
+    async fn create(&self) -> anyhow::Result<Reader> {
+        Reader::connect(self.0.clone()).await
+    }
+
+    async fn recycle(&self, reader: &mut Reader, _: &Metrics) -> RecycleResult<anyhow::Error> {
+        if reader.is_closed().await {
+            return Err(RecycleError::message("the database ended it"));
+        }
+        Ok(())
+    }
+}
+
+fn pool(
+    url: &SecretString,
+    size: usize,
+    statement_timeout: Duration,
+    wait: Duration,
+) -> anyhow::Result<Pool> {
+    // what the URL says must not win: these sessions write nothing, whatever else they are told. A text that comes
+    // again and again keeps its plan, unless one made for its values is better by far; the planner decides.
+    let options = format!(
+        "-c default_transaction_read_only=on -c jit=off -c plan_cache_mode=auto -c statement_timeout={}ms",
+        statement_timeout.as_millis()
+    );
+    let target = tls::Target::parse(url.expose_secret())?.told(&options);
+    Ok(Pool::builder(Readers(target))
+        .max_size(size)
+        .wait_timeout(Some(wait))
+        .create_timeout(Some(POOL_WAIT))
+        // the connection that was used last has the statements of now prepared
+        .queue_mode(QueueMode::Lifo)
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()?)
 }
 
 /// A borrowed connection that is closed, and not lent again, where its borrower goes away in the midst of a
 /// statement. The database sees that and gives the statement up.
-struct Lent(Option<Connection>);
+struct Lent(Option<managed::Object<Readers>>);
 
 impl Lent {
     async fn from(pool: &Pool) -> Result<Self, ReadError> {
         match pool.get().await {
-            Ok(connection) => Ok(Self(Some(connection))),
-            Err(PoolError::Timeout(deadpool::managed::TimeoutType::Wait)) => Err(ReadError::Busy),
-            Err(error) => Err(ReadError::Failed(error.into())),
+            Ok(reader) => Ok(Self(Some(reader))),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(ReadError::Busy),
+            Err(PoolError::Backend(error)) => Err(ReadError::Failed(error)),
+            Err(error) => Err(ReadError::Failed(anyhow!(error.to_string()))),
         }
     }
 
-    fn connection(&mut self) -> Result<&mut AsyncPgConnection, ReadError> {
+    fn reader(&mut self) -> Result<&mut Reader, ReadError> {
         let lent = self.0.as_deref_mut();
-        lent.ok_or_else(|| ReadError::Failed(anyhow::anyhow!("the connection was given back")))
+        lent.ok_or_else(|| ReadError::Failed(anyhow!("the connection was given back")))
     }
 
     fn give_back(mut self) {
@@ -200,8 +259,8 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(Connection::take(connection));
+        if let Some(reader) = self.0.take() {
+            drop(managed::Object::take(reader));
         }
     }
 }

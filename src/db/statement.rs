@@ -4,11 +4,14 @@
 //! Here a value is bound where the text needs it, in whatever order the parts are composed, and the
 //! statements of the write path are prepared once per connection.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, Text, Timestamptz, Untyped};
+use tokio_postgres::types::{ToSql, Type};
 
 /// Encloses a bind's index inside the text; SQL itself can contain no NUL.
 const MARK: char = '\0';
@@ -116,6 +119,51 @@ impl Statement {
     /// Binds a timestamptz array and returns its marker.
     pub fn nullable_times(&mut self, value: Vec<Option<DateTime<Utc>>>) -> String {
         self.bind(Bind::NullableTimes(value))
+    }
+}
+
+/// A statement as tokio-postgres sends it.
+pub(super) struct Wire<'s> {
+    /// With `$1`, `$2`, … where values are bound.
+    pub(super) sql: String,
+    pub(super) values: Vec<(&'s (dyn ToSql + Sync), Type)>,
+}
+
+impl Statement {
+    /// The same for a connection that is not diesel's.
+    ///
+    /// # Errors
+    /// A marker names no bound value.
+    pub(super) fn wire(&self) -> anyhow::Result<Wire<'_>> {
+        let mut sql = String::with_capacity(self.sql.len());
+        for (position, part) in self.sql.split(MARK).enumerate() {
+            if position % 2 == 0 {
+                sql.push_str(part);
+                continue;
+            }
+            let index = part.parse::<usize>().ok();
+            let index = index.filter(|index| *index < self.binds.len());
+            let index = index.ok_or_else(unknown_marker)?;
+            // writing to a string cannot fail
+            let _ = write!(sql, "${}", index + 1);
+        }
+        let values = self.binds.iter().map(Bind::wire).collect();
+        Ok(Wire { sql, values })
+    }
+}
+
+impl Bind {
+    fn wire(&self) -> (&(dyn ToSql + Sync), Type) {
+        match self {
+            Self::Text(value) => (value, Type::TEXT),
+            Self::BigInt(value) => (value, Type::INT8),
+            Self::Bool(value) => (value, Type::BOOL),
+            Self::Double(value) => (value, Type::FLOAT8),
+            Self::Time(value) => (value, Type::TIMESTAMPTZ),
+            Self::Texts(value) => (value, Type::TEXT_ARRAY),
+            Self::NullableTexts(value) => (value, Type::TEXT_ARRAY),
+            Self::NullableTimes(value) => (value, Type::TIMESTAMPTZ_ARRAY),
+        }
     }
 }
 

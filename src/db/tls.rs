@@ -4,12 +4,15 @@
 //! without TLS. `require` encrypts without checking the certificate, as libpq does; `verify-ca` and
 //! `verify-full` check it and the host name against the system's roots or `sslrootcert`.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt as _;
+use futures_util::future::Fuse;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -17,7 +20,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls_platform_verifier::ConfigVerifierExt as _;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
@@ -111,6 +114,10 @@ fn session_options(given: Option<&str>) -> String {
     given.map_or_else(|| ours.to_owned(), |given| format!("{ours} {given}"))
 }
 
+/// The half of a connection that sends and receives, for as long as it is polled; it ends with the connection.
+pub(super) type Talk =
+    Fuse<Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>>;
+
 pub(super) async fn connect(target: Target) -> ConnectionResult<AsyncPgConnection> {
     let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(error_chain(&error));
     match target.tls {
@@ -125,13 +132,19 @@ pub(super) async fn connect(target: Target) -> ConnectionResult<AsyncPgConnectio
     }
 }
 
-/// Connects for reading: the database looks every second whether the client of a statement is still there.
-pub(super) async fn connect_to_read(target: Target) -> ConnectionResult<AsyncPgConnection> {
-    let mut connection = connect(target).await?;
-    // not where the database's system cannot tell; there the statement's own limit ends it
-    let look = "SET client_connection_check_interval = '1s'";
-    let _ = connection.batch_execute(look).await;
-    Ok(connection)
+/// Connects; both halves of the connection are the caller's, and nothing is spawned.
+pub(super) async fn connect_halves(target: Target) -> anyhow::Result<(Client, Talk)> {
+    let bad = |error: tokio_postgres::Error| anyhow!(error_chain(&error));
+    Ok(match target.tls {
+        Some(tls) => {
+            let (client, connection) = target.config.connect(tls).await.map_err(bad)?;
+            (client, connection.boxed().fuse())
+        }
+        None => {
+            let (client, connection) = target.config.connect(NoTls).await.map_err(bad)?;
+            (client, connection.boxed().fuse())
+        }
+    })
 }
 
 /// tokio-postgres keeps the reason (refused, unknown issuer) in the source; diesel takes text only.

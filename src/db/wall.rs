@@ -68,17 +68,14 @@ pub(super) async fn raise(connection: &mut AsyncPgConnection) -> diesel::QueryRe
 }
 
 /// Puts the rest of the transaction behind the wall: it sees the rows of `integrations` and no others.
-pub(super) async fn go_behind(
-    connection: &mut AsyncPgConnection,
-    integrations: &[String],
-) -> diesel::QueryResult<()> {
+pub(super) fn raised_for(integrations: &[String]) -> Statement {
     let mut statement = Statement::fixed();
     let named = statement.text(integrations.join(SEPARATOR));
     statement.push(&format!(
         "SELECT set_config('row_security', 'on', true), set_config('role', 'kombo_mirror_reader', true), \
          set_config('mirror.integrations', {named}, true)"
     ));
-    statement.execute(connection).await.map(|_| ())
+    statement
 }
 
 #[derive(diesel::QueryableByName)]
@@ -114,7 +111,7 @@ pub async fn check(pool: &Pool) -> anyhow::Result<()> {
     );
     let behind = connection
         .transaction(async |connection| {
-            go_behind(connection, &[]).await?;
+            raised_for(&[]).execute(connection).await?;
             diesel::sql_query(LOOK).get_result::<Seen>(connection).await
         })
         .await;

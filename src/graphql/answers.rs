@@ -6,6 +6,7 @@ use async_graphql::parser::types::{Field, SelectionSet};
 use async_graphql::registry::Registry;
 use async_graphql::{ContextSelectionSet, OutputType, Positioned, ServerResult, Value};
 
+use super::form::Part;
 use super::plan::{Plan, Query};
 use super::query::bigints;
 use super::records::INTEGRATION;
@@ -40,12 +41,13 @@ impl OutputType for SyncRuns {
         let query = ctx.with_field(field);
         answer(&query, &[&ctx.item.node], |plan, sets| {
             let alias = plan.alias();
-            let json = plan.object(Target::Plain(&SYNC_RUN), &alias, sets)?;
-            Ok(format!(
-                "SELECT coalesce(json_agg({json} ORDER BY {alias}.id), '[]'::json) \
-                 FROM sync_runs {alias} WHERE {alias}.id IN ({})",
-                bigints(&self.0)
-            ))
+            let object = plan.object(Target::Plain(&SYNC_RUN), &alias, sets)?;
+            let row = plan.row(&object.columns)?;
+            let ids = bigints(&self.0);
+            let query = format!(
+                "SELECT {row} FROM sync_runs {alias} WHERE {alias}.id IN ({ids}) ORDER BY {alias}.id"
+            );
+            Ok(Part::list(&query, object.form))
         })
         .await
     }
@@ -68,11 +70,11 @@ impl OutputType for SyncRun {
         let query = ctx.with_field(field);
         answer(&query, &mentions(ctx, field), |plan, sets| {
             let alias = plan.alias();
-            let json = plan.object(Target::Plain(&SYNC_RUN), &alias, sets)?;
+            let object = plan.object(Target::Plain(&SYNC_RUN), &alias, sets)?;
+            let row = plan.row(&object.columns)?;
             let id = bigints(&[self.0]);
-            Ok(format!(
-                "SELECT {json} FROM sync_runs {alias} WHERE {alias}.id = {id}"
-            ))
+            let sql = format!("(SELECT {row} FROM sync_runs {alias} WHERE {alias}.id = {id})");
+            Ok(Part::record(sql, object.form))
         })
         .await
     }
@@ -95,11 +97,11 @@ impl OutputType for Integration {
         let query = ctx.with_field(field);
         answer(&query, &mentions(ctx, field), |plan, sets| {
             let alias = plan.alias();
-            let json = plan.object(Target::Plain(&INTEGRATION), &alias, sets)?;
+            let object = plan.object(Target::Plain(&INTEGRATION), &alias, sets)?;
+            let row = plan.row(&object.columns)?;
             let id = plan.statement.text(self.0.as_str());
-            Ok(format!(
-                "SELECT {json} FROM integrations {alias} WHERE {alias}.id = {id}"
-            ))
+            let sql = format!("(SELECT {row} FROM integrations {alias} WHERE {alias}.id = {id})");
+            Ok(Part::record(sql, object.form))
         })
         .await
     }
@@ -118,21 +120,21 @@ fn mentions<'q>(
         .map_or_else(Vec::new, |selected| selected.below)
 }
 
-/// Runs the statement that `sql` makes of a selection.
+/// Reads the part that is made of a selection.
 async fn answer<'q>(
     query: &'q Query<'q>,
     sets: &[&'q SelectionSet],
-    sql: impl FnOnce(&mut Plan<'q>, &[&'q SelectionSet]) -> ServerResult<String>,
+    part: impl FnOnce(&mut Plan<'q>, &[&'q SelectionSet]) -> ServerResult<Part<'q>>,
 ) -> ServerResult<Value> {
-    let statement = {
+    let (statement, form) = {
         let viewer = query
             .data::<Viewer>()
             .map_err(|error| error.into_server_error(query.item.pos))?;
         let mut plan = Plan::new(query, viewer, read::now(query));
-        let sql = sql(&mut plan, sets)?;
-        plan.finished(&sql)?
+        let part = part(&mut plan, sets)?;
+        plan.finished(part)?
     };
-    let answer = read::answer_up_to_date(query, statement).await;
+    let answer = read::answer_up_to_date(query, statement, &form).await;
     answer.map_err(|mut error| {
         // a field that resolves itself is in its own path already, and `with_field` put it there again
         error.path.pop();

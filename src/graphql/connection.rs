@@ -5,12 +5,14 @@
 
 use async_graphql::ServerResult;
 
+use super::form::{Form, Part};
 use super::freshness::{freshness, not_stale};
 use super::listing::{ByIntegration, Place, place};
+use super::page::{Fact, Layout, Member, OfEdge, PageForm};
 use super::paging::Page;
-use super::plan::{Plan, json_object};
+use super::plan::Plan;
 use super::select::Selected;
-use super::{filter_sql, ids, types};
+use super::{filter_sql, types};
 use crate::models::object::{Object, Relation, Target};
 
 /// Which rows a connection runs over.
@@ -26,51 +28,171 @@ pub(super) enum Scope<'a> {
     },
 }
 
-/// SQL of a connection as a JSON object.
+/// A connection: a column with its rows, where they are asked for, and one for each member that is none of them.
 pub(super) fn connection<'q>(
     plan: &mut Plan<'q>,
     target: Target,
     scope: &Scope<'_>,
     selected: &Selected<'q>,
-) -> ServerResult<String> {
+) -> ServerResult<Part<'q>> {
     plan.check_size()?;
     let page = Page::read(plan, target, selected)?;
-    let alias = plan.alias();
-    let mut members = Vec::new();
-    let mut reads_rows = false;
+    let mut rows = Rows::new(plan);
+    let (mut columns, mut members) = (Vec::new(), Vec::new());
     let type_name = format!("{}Connection", types::name(target));
     for asked in plan.selected(&[&type_name], &selected.below)? {
-        reads_rows |= matches!(asked.name(), "nodes" | "edges" | "pageInfo");
-        let value = match asked.name() {
-            "__typename" => format!("'{type_name}'"),
-            "totalCount" => total_count(plan, target, scope, &page),
-            "freshness" => freshness(plan, target, scope, &page, &asked)?,
-            "nodes" => {
-                let node = plan.object(target, &alias, &asked.below)?;
-                page_list(&node, &alias, &page)
+        let member = match asked.name() {
+            "nodes" => rows.nodes(plan.object(target, &rows.alias, &asked.below)?),
+            "edges" => rows.edges(plan, target, &asked)?,
+            "pageInfo" => Member::PageInfo(rows.facts(plan, &asked)?),
+            of_list => {
+                let part = match of_list {
+                    "__typename" => Part::constant(&type_name),
+                    "totalCount" => Part::plain(total_count(plan, target, scope, &page)),
+                    _ => freshness(plan, target, scope, &page, &asked)?,
+                };
+                columns.extend(part.columns);
+                Member::OfList(part.form)
             }
-            "edges" => edges(plan, target, &alias, &page, &asked)?,
-            _ => page_info(plan, &alias, &page, &asked)?,
         };
-        members.push((asked.response_name, value));
+        members.push((asked.response_name, member));
     }
-    let object = json_object(&members);
-    let answer = if reads_rows {
-        let rows = rows(plan, target, scope, &page);
-        let place = page.ordering.order_by("q", page.backward);
-        // one row even where nothing in it counts rows, such as `pageInfo { hasPreviousPage }`
-        format!(
-            "(SELECT {object} FROM (SELECT q.*, row_number() OVER (ORDER BY {place}) AS place_in_page \
-             FROM ({rows}) q) {alias} HAVING true)"
-        )
-    } else {
-        format!("(SELECT {object})")
+    let has_rows = rows.are_read;
+    if has_rows {
+        columns.insert(0, rows.sql(plan, target, scope, &page)?);
+    }
+    let layout = Layout {
+        size: usize::try_from(page.size).unwrap_or_default(),
+        backward: page.backward,
+        after: page.after.is_some(),
+        before: page.before.is_some(),
+        keys: if rows.have_keys {
+            page.ordering.keys.len()
+        } else {
+            0
+        },
+        label: page.label.clone(),
     };
-    not_stale(plan, target, scope, &page, selected, answer)
+    let form = PageForm {
+        members,
+        has_rows,
+        layout,
+    };
+    let part = Part {
+        columns,
+        form: Form::Page(Box::new(form)),
+    };
+    not_stale(plan, target, scope, &page, selected, part)
 }
 
-/// The rows of a page, and one more that tells whether there are others, in the order of reading.
-fn rows(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page) -> String {
+/// What is read of each row of a page: first the keys of its order where a cursor is asked for, then the columns of
+/// every member in turn.
+struct Rows {
+    alias: String,
+    are_read: bool,
+    have_keys: bool,
+    /// Whether anybody wants to know if there are others.
+    and_one_more: bool,
+    columns: Vec<String>,
+}
+
+impl Rows {
+    fn new(plan: &mut Plan<'_>) -> Self {
+        Self {
+            alias: plan.alias(),
+            are_read: false,
+            have_keys: false,
+            and_one_more: false,
+            columns: Vec::new(),
+        }
+    }
+
+    /// Takes the columns of a record; returns how many come before them, the keys not counted.
+    fn take<'q>(&mut self, node: Part<'q>) -> (usize, Form<'q>) {
+        self.are_read = true;
+        let before = self.columns.len();
+        self.columns.extend(node.columns);
+        (before, node.form)
+    }
+
+    fn nodes<'q>(&mut self, node: Part<'q>) -> Member<'q> {
+        let (before, form) = self.take(node);
+        Member::Nodes(before, form)
+    }
+
+    fn edges<'q>(
+        &mut self,
+        plan: &mut Plan<'q>,
+        target: Target,
+        selected: &Selected<'q>,
+    ) -> ServerResult<Member<'q>> {
+        self.are_read = true;
+        let type_name = format!("{}Edge", types::name(target));
+        let mut members = Vec::new();
+        for asked in plan.selected(&[&type_name], &selected.below)? {
+            let member = match asked.name() {
+                "__typename" => OfEdge::TypeName(type_name.clone()),
+                "cursor" => {
+                    self.have_keys = true;
+                    OfEdge::Cursor
+                }
+                _ => {
+                    let node = plan.object(target, &self.alias, &asked.below)?;
+                    let (before, form) = self.take(node);
+                    OfEdge::Node(before, form)
+                }
+            };
+            members.push((asked.response_name, member));
+        }
+        Ok(Member::Edges(members))
+    }
+
+    fn facts<'q>(
+        &mut self,
+        plan: &Plan<'q>,
+        selected: &Selected<'q>,
+    ) -> ServerResult<Vec<(&'q str, Fact)>> {
+        let asked = plan.selected(&["PageInfo"], &selected.below)?;
+        let facts = asked.into_iter().map(|asked| {
+            let fact = match asked.name() {
+                "__typename" => Fact::TypeName,
+                "hasNextPage" => Fact::HasNextPage,
+                "hasPreviousPage" => Fact::HasPreviousPage,
+                "startCursor" => Fact::StartCursor,
+                _ => Fact::EndCursor,
+            };
+            self.have_keys |= matches!(fact, Fact::StartCursor | Fact::EndCursor);
+            self.and_one_more |= matches!(fact, Fact::HasNextPage | Fact::HasPreviousPage);
+            (asked.response_name, fact)
+        });
+        let facts = facts.collect();
+        self.are_read |= self.have_keys || self.and_one_more;
+        Ok(facts)
+    }
+
+    /// SQL of an array of the rows, in the order of reading.
+    fn sql(
+        &self,
+        plan: &mut Plan<'_>,
+        target: Target,
+        scope: &Scope<'_>,
+        page: &Page,
+    ) -> ServerResult<String> {
+        let limit = page.size + i64::from(self.and_one_more);
+        let rows = rows(plan, target, scope, page, limit);
+        let alias = &self.alias;
+        let keys = if self.have_keys {
+            page.ordering.columns(alias)
+        } else {
+            Vec::new()
+        };
+        let row = plan.row(&[keys, self.columns.clone()].concat())?;
+        Ok(format!("ARRAY(SELECT {row} FROM ({rows}) {alias})"))
+    }
+}
+
+/// The first `limit` rows of a page, in the order of reading.
+fn rows(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page, limit: i64) -> String {
     let inner = plan.alias();
     let conditions = [
         behind(plan, page, &inner, page.after.as_deref(), true),
@@ -79,16 +201,15 @@ fn rows(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page) -> 
     ]
     .concat();
     match scope {
-        Scope::All => all_rows(plan, target, page, &inner, &conditions),
+        Scope::All => all_rows(plan, target, page, limit, &inner, &conditions),
         Scope::Related {
             relation, parent, ..
-        } => related_rows(plan, relation, parent, page, &inner, &conditions),
+        } => related_rows(plan, relation, parent, page, limit, &inner, &conditions),
     }
 }
 
-fn first(order_by: &str, page: &Page) -> String {
-    // one more than asked for tells whether there are others
-    format!("ORDER BY {order_by} LIMIT {}", page.size + 1)
+fn first(order_by: &str, limit: i64) -> String {
+    format!("ORDER BY {order_by} LIMIT {limit}")
 }
 
 fn related_rows(
@@ -96,13 +217,14 @@ fn related_rows(
     relation: &Relation,
     parent: &str,
     page: &Page,
+    limit: i64,
     inner: &str,
     conditions: &str,
 ) -> String {
     let order = page.ordering.order_by(inner, page.backward);
     let Some(through) = &relation.through else {
         let rows = plan.related_rows(relation, inner, parent);
-        let first = first(&order, page);
+        let first = first(&order, limit);
         return format!("SELECT {inner}.* FROM {rows}{conditions} {first}");
     };
     let between = plan.alias();
@@ -115,13 +237,14 @@ fn related_rows(
         &order,
         &between_on,
         page,
+        limit,
     )
 }
 
 /// The first rows of each row of `outer`, by index, and of these few the first.
-fn merged(outer: &str, inner: &str, order: &str, on: &str, page: &Page) -> String {
-    let of_each = first(order, page);
-    let of_all = first(&page.ordering.order_by("m", page.backward), page);
+fn merged(outer: &str, inner: &str, order: &str, on: &str, page: &Page, limit: i64) -> String {
+    let of_each = first(order, limit);
+    let of_all = first(&page.ordering.order_by("m", page.backward), limit);
     format!("SELECT m.* FROM {outer} CROSS JOIN LATERAL ({inner} {of_each}) m WHERE {on} {of_all}")
 }
 
@@ -131,6 +254,7 @@ fn all_rows(
     plan: &mut Plan<'_>,
     target: Target,
     page: &Page,
+    limit: i64,
     inner: &str,
     conditions: &str,
 ) -> String {
@@ -148,10 +272,11 @@ fn all_rows(
             &order,
             &format!("{visible}{narrowed}"),
             page,
+            limit,
         );
     }
     let visible = plan.visible(&format!("{inner}.{integration}"));
-    let first = first(&order, page);
+    let first = first(&order, limit);
     format!("SELECT {inner}.* FROM {table} {inner} WHERE {visible}{conditions} {first}")
 }
 
@@ -218,73 +343,6 @@ pub(super) fn alive(object: &Object, alias: &str) -> String {
         String::new()
     };
     format!(" AND NOT {alias}.incomplete AND {alias}.missing_since IS NULL{tombstones}")
-}
-
-fn page_list(item: &str, alias: &str, page: &Page) -> String {
-    let direction = if page.backward { "DESC" } else { "ASC" };
-    format!(
-        "coalesce(json_agg({item} ORDER BY {alias}.place_in_page {direction}) \
-         FILTER (WHERE {alias}.place_in_page <= {}), '[]'::json)",
-        page.size
-    )
-}
-
-fn edges<'q>(
-    plan: &mut Plan<'q>,
-    target: Target,
-    alias: &str,
-    page: &Page,
-    selected: &Selected<'q>,
-) -> ServerResult<String> {
-    let type_name = format!("{}Edge", types::name(target));
-    let mut members = Vec::new();
-    for asked in plan.selected(&[&type_name], &selected.below)? {
-        let value = match asked.name() {
-            "__typename" => format!("'{type_name}'"),
-            "cursor" => ids::cursor_sql(&page.label, &page.ordering.columns(alias)),
-            _ => plan.object(target, alias, &asked.below)?,
-        };
-        members.push((asked.response_name, value));
-    }
-    Ok(page_list(&json_object(&members), alias, page))
-}
-
-fn page_info<'q>(
-    plan: &Plan<'q>,
-    alias: &str,
-    page: &Page,
-    selected: &Selected<'q>,
-) -> ServerResult<String> {
-    let cursor = ids::cursor_sql(&page.label, &page.ordering.columns(alias));
-    // in the order of reading, which for a backward page is from its end
-    let read = |direction: &str| {
-        format!(
-            "(array_agg({cursor} ORDER BY {alias}.place_in_page {direction}) \
-             FILTER (WHERE {alias}.place_in_page <= {}))[1]",
-            page.size
-        )
-    };
-    let there_are_others = format!("count(*) > {}", page.size);
-    // what lies beyond a cursor is at least the row that the cursor names
-    let beyond = |cursor: &Option<Vec<String>>| cursor.is_some().to_string();
-    let either = |cursor| format!("({there_are_others} OR {})", beyond(cursor));
-    let members: Vec<(&str, String)> = plan
-        .selected(&["PageInfo"], &selected.below)?
-        .into_iter()
-        .map(|asked| {
-            let value = match (asked.name(), page.backward) {
-                ("__typename", _) => "'PageInfo'".to_owned(),
-                ("hasNextPage", false) => either(&page.before),
-                ("hasNextPage", true) => beyond(&page.before),
-                ("hasPreviousPage", false) => beyond(&page.after),
-                ("hasPreviousPage", true) => either(&page.after),
-                ("startCursor", false) | ("endCursor", true) => read("ASC"),
-                _ => read("DESC"),
-            };
-            (asked.response_name, value)
-        })
-        .collect();
-    Ok(json_object(&members))
 }
 
 fn total_count(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page) -> String {

@@ -1,7 +1,6 @@
 //! GraphQL errors: each carries `extensions.code`, and what is internal stays inside.
 
 use async_graphql::{ErrorExtensionValues, PathSegment, Pos, Response, ServerError, Value};
-use diesel::result::Error as DieselError;
 
 use crate::kombo::Error as KomboError;
 
@@ -76,22 +75,15 @@ pub(super) fn upstream(cause: &KomboError) -> async_graphql::Error {
     error
 }
 
-/// The refusal that a statement itself made (the database function `refuse`), or else an internal error.
-pub(super) fn of_statement(cause: &anyhow::Error) -> async_graphql::Error {
-    let refused = match cause.downcast_ref::<DieselError>() {
-        Some(DieselError::DatabaseError(_, info)) => refusal(info.message()),
-        _ => None,
-    };
-    refused.unwrap_or_else(|| internal(cause))
-}
-
-fn refusal(message: &str) -> Option<async_graphql::Error> {
-    [Code::StaleData, Code::QueryTooComplex]
+/// The refusal that a statement itself made by the database function `refuse`: a code, a space and a sentence.
+pub(super) fn refused_by_statement(words: &str) -> async_graphql::Error {
+    let refused = [Code::StaleData, Code::QueryTooComplex]
         .into_iter()
         .find_map(|code| {
-            let reason = message.strip_prefix(code.as_str())?.strip_prefix(' ')?;
+            let reason = words.strip_prefix(code.as_str())?.strip_prefix(' ')?;
             Some(error(code, reason))
-        })
+        });
+    refused.unwrap_or_else(|| internal(&anyhow::anyhow!("a statement refused: {words}")))
 }
 
 /// Logs what happened and tells the client only where to find it.

@@ -51,7 +51,7 @@ pub(super) static WEBHOOK_EVENT: Shape = Shape {
             "receivedAt",
             "DateTime!",
             "When it was first received, by the mirror's clock.",
-            Kind::Time("received_at"),
+            Kind::Column("received_at"),
         ),
         field(
             "duplicates",

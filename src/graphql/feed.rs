@@ -73,9 +73,7 @@ fn field_of(column: &str) -> String {
         .iter()
         .flat_map(|object| object.fields)
         .find(|field| match field.kind {
-            Kind::Column(shown) | Kind::Time(shown) | Kind::Json(shown) => {
-                shown == column && !field.name.ends_with("Text")
-            }
+            Kind::Column(shown) => shown == column && !field.name.ends_with("Text"),
             Kind::Enum(shown, _) => shown == column,
             _ => false,
         });
@@ -151,7 +149,7 @@ pub(super) static RECORD_CHANGE: Shape = Shape {
             "at",
             "DateTime!",
             "When the mirror wrote it.",
-            Kind::Time("at"),
+            Kind::Column("at"),
         ),
         field(
             "kind",
@@ -236,13 +234,13 @@ pub(super) static PARKED_RECORD: Shape = Shape {
             "firstSeenAt",
             "DateTime!",
             "When it was parked first.",
-            Kind::Time("first_seen_at"),
+            Kind::Column("first_seen_at"),
         ),
         field(
             "lastSeenAt",
             "DateTime!",
             "When it was parked last.",
-            Kind::Time("last_seen_at"),
+            Kind::Column("last_seen_at"),
         ),
         field(
             "run",
@@ -282,13 +280,13 @@ pub(super) static SCHEMA_DRIFT: Shape = Shape {
             "firstSeenAt",
             "DateTime!",
             "When it was seen first.",
-            Kind::Time("first_seen_at"),
+            Kind::Column("first_seen_at"),
         ),
         field(
             "lastSeenAt",
             "DateTime!",
             "When it was seen last.",
-            Kind::Time("last_seen_at"),
+            Kind::Column("last_seen_at"),
         ),
         field(
             "sightings",

@@ -4,8 +4,9 @@ use async_graphql::ServerResult;
 
 use super::connection::Scope;
 use super::errors::Code;
+use super::form::Part;
 use super::paging::Page;
-use super::plan::{Plan, iso, json_object};
+use super::plan::Plan;
 use super::select::Selected;
 use crate::models::object::Target;
 
@@ -47,35 +48,35 @@ fn endpoints(plan: &mut Plan<'_>, target: Target, scope: &Scope<'_>, page: &Page
     )
 }
 
-/// SQL of the type `Freshness`: the oldest of the endpoints and integrations that a list is read from.
+/// The type `Freshness`: the oldest of the endpoints and integrations that a list is read from.
 pub(super) fn freshness<'q>(
     plan: &mut Plan<'q>,
     target: Target,
     scope: &Scope<'_>,
     page: &Page,
     selected: &Selected<'q>,
-) -> ServerResult<String> {
+) -> ServerResult<Part<'q>> {
     let endpoints = endpoints(plan, target, scope, page);
     let now = plan.fill("{now}", "", "");
-    let oldest = "CASE WHEN count(*) = count(s.watermark) THEN min(s.watermark) END";
-    let members: Vec<(&str, String)> = plan
-        .selected(&["Freshness"], &selected.below)?
-        .into_iter()
-        .map(|asked| {
-            let value = match asked.name() {
-                "__typename" => "'Freshness'".to_owned(),
-                "asOf" => iso(&format!("({oldest})")),
-                "lagSeconds" => lag_seconds(&now, &format!("({oldest})")),
-                _ => "coalesce(bool_and(s.watermark IS NOT NULL AND s.error_code IS NULL \
-                      AND s.removals_held_back = 0), true)"
-                    .to_owned(),
-            };
-            (asked.response_name, value)
-        })
-        .collect();
-    Ok(format!(
-        "(SELECT {} {endpoints} HAVING true)",
-        json_object(&members)
+    let oldest = "(CASE WHEN count(*) = count(s.watermark) THEN min(s.watermark) END)";
+    let asked = plan.selected(&["Freshness"], &selected.below)?.into_iter();
+    let members = asked.map(|asked| {
+        let value = match asked.name() {
+            "__typename" => Part::constant("Freshness"),
+            "asOf" => Part::plain(oldest),
+            "lagSeconds" => Part::plain(lag_seconds(&now, oldest)),
+            _ => Part::plain(
+                "coalesce(bool_and(s.watermark IS NOT NULL AND s.error_code IS NULL \
+                 AND s.removals_held_back = 0), true)",
+            ),
+        };
+        (asked.response_name, value)
+    });
+    let object = Part::object(members.collect());
+    let row = plan.row(&object.columns)?;
+    Ok(Part::record(
+        format!("(SELECT {row} {endpoints} HAVING true)"),
+        object.form,
     ))
 }
 
@@ -87,8 +88,8 @@ pub(super) fn not_stale<'q>(
     scope: &Scope<'_>,
     page: &Page,
     selected: &Selected<'q>,
-    answer: String,
-) -> ServerResult<String> {
+    answer: Part<'q>,
+) -> ServerResult<Part<'q>> {
     let Some(limit) = plan.argument::<i32>(selected, "maxStalenessSeconds")? else {
         return Ok(answer);
     };
@@ -100,9 +101,9 @@ pub(super) fn not_stale<'q>(
     let lag = lag_seconds(&now, "s.watermark");
     let name = selected.name();
     let code = Code::StaleData.as_str();
-    Ok(format!(
-        "(CASE WHEN (SELECT coalesce(bool_or(s.watermark IS NULL OR {lag} > {limit}), false) {endpoints}) \
-         THEN to_json(refuse('{code} {name} may be older than maxStalenessSeconds allows ({limit} s); \
-         freshness tells how old it is')) ELSE {answer} END)"
-    ))
+    Ok(answer.checked(format!(
+        "CASE WHEN (SELECT coalesce(bool_or(s.watermark IS NULL OR {lag} > {limit}), false) {endpoints}) \
+         THEN refuse('{code} {name} may be older than maxStalenessSeconds allows ({limit} s); \
+         freshness tells how old it is') END"
+    )))
 }

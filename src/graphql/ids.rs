@@ -1,15 +1,15 @@
 //! Opaque ids and cursors: both are text that carries what it belongs to, encoded as base64url.
 //!
-//! Kombo's ids collide across models and integrations, so a node id carries type, integration and id; a
-//! cursor carries the order it was made under, so that it cannot be used under another one (F19, F67).
+//! Kombo's ids collide across models and integrations, so a node id carries type, integration and id, one a line (no
+//! type and no integration id contains a line break: the latter travels in an HTTP header). A cursor is a JSON list of
+//! the order it was made under, so that it cannot be used under another one (F19, F67), and of a row's keys.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// SQL that encodes a text expression as base64url without padding, as [`decode`] reads it. Postgres breaks
-/// base64 into lines; `translate` drops the breaks with the padding.
-pub(super) fn encode_sql(expression: &str) -> String {
-    format!("translate(encode(convert_to({expression}, 'UTF8'), 'base64'), E'+/=\\n', '-_')")
+/// The text of an id or a cursor.
+pub(super) fn encode(content: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(content)
 }
 
 fn decode(text: &str) -> Option<String> {
@@ -22,16 +22,6 @@ pub(super) fn is_storable(text: &str) -> bool {
     !text.contains('\0')
 }
 
-/// SQL of the node id of a row: type, then `parts`, one a line. No type and no integration id contains a
-/// line break (the latter travels in an HTTP header).
-pub(super) fn node_id_sql(type_name: &str, parts: &[&str]) -> String {
-    let parts: String = parts
-        .iter()
-        .map(|part| format!(" || E'\\n' || {part}"))
-        .collect();
-    encode_sql(&format!("'{type_name}'{parts}"))
-}
-
 /// What a node id says: the type's name, then its parts.
 pub(super) fn read_node_id(id: &str, parts: usize) -> Option<Vec<String>> {
     let text = decode(id)?;
@@ -39,15 +29,9 @@ pub(super) fn read_node_id(id: &str, parts: usize) -> Option<Vec<String>> {
     (read.len() == parts + 1).then_some(read)
 }
 
-/// SQL of a cursor: the order's name and the row's keys under it.
-pub(super) fn cursor_sql(order: &str, keys: &[String]) -> String {
-    let keys = keys.join(", ");
-    encode_sql(&format!("json_build_array('{order}', {keys})::text"))
-}
-
-/// The cursor that [`cursor_sql`] makes of one number.
+/// The cursor of a row whose only key is a number.
 pub(super) fn cursor(order: &str, key: i64) -> String {
-    URL_SAFE_NO_PAD.encode(format!("[\"{order}\", {key}]"))
+    encode(format!("[\"{order}\",{key}]").as_bytes())
 }
 
 /// The keys of a cursor that was made under `order`; `None` for any other text.

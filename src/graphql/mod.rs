@@ -5,12 +5,15 @@
 //! model means; it reads their descriptions.
 
 mod answers;
+mod binary;
 mod connection;
+mod documents;
 mod errors;
 mod events;
 mod feed;
 mod filter;
 mod filter_sql;
+mod form;
 mod freshness;
 mod given;
 mod ids;
@@ -21,6 +24,7 @@ mod listing;
 mod mutation;
 mod nodes;
 mod order;
+mod page;
 mod paging;
 mod plan;
 mod positions;
@@ -36,6 +40,7 @@ mod summary;
 mod types;
 mod variables;
 mod words;
+mod written;
 
 use std::sync::Arc;
 
@@ -50,10 +55,12 @@ use futures_util::StreamExt as _;
 pub(crate) use errors::{Code, code_of, was_executed};
 pub(crate) use limits::warn;
 pub use safelist::DocumentId;
+pub(crate) use written::copied;
 
 use crate::auth::Viewer;
 use crate::config::GraphqlSettings;
 use crate::sync::Engine;
+use documents::{Documents, ValidateOnce};
 use errors::Refusal;
 use limits::{Full, Limits, Lines, Place};
 use mutation::MutationRoot;
@@ -73,13 +80,14 @@ pub struct Schema {
     positions: Arc<Positions>,
     safelist: Option<Arc<Safelist>>,
     lines: Arc<Lines>,
+    documents: Arc<Documents>,
 }
 
 impl Schema {
     /// The schema over an engine; without one it can only describe itself.
     #[must_use]
     pub fn new(engine: Option<Engine>, settings: &GraphqlSettings) -> Self {
-        let mut builder = builder(settings);
+        let mut builder = builder(settings).extension(ValidateOnce);
         if let Some(engine) = engine {
             builder = builder.data(engine);
         }
@@ -103,6 +111,7 @@ impl Schema {
                 .as_deref()
                 .map(|operations| Arc::new(Safelist::new(operations))),
             lines: Lines::new(settings.concurrent),
+            documents: Arc::new(Documents::new()),
             settings: Arc::new(settings.clone()),
         }
     }
@@ -157,11 +166,24 @@ impl Schema {
             .map_err(|refusal| Box::new(refusal.response()))
     }
 
-    /// Within the limits, and with values only where they fit.
+    /// Within the limits, and with values only where they fit. What depends on the text alone is checked once.
     fn check_document(&self, request: &mut Request) -> Result<(), Refusal> {
-        self.limits.check(request)?;
-        let document = request.parsed_query().map_err(errors::syntax)?;
-        self.positions.check(document)
+        let known = match self.documents.get(&request.query) {
+            Some(known) => {
+                request.set_parsed_query(known.document.clone());
+                self.limits.check_parsed(request)?;
+                known
+            }
+            None => {
+                self.limits.check(request)?;
+                let text = request.query.clone();
+                let document = request.parsed_query().map_err(errors::syntax)?;
+                self.positions.check(document)?;
+                self.documents.keep(&text, document)
+            }
+        };
+        documents::attach(request, known, self.positions.registry());
+        Ok(())
     }
 
     /// Executes a request for a viewer, within the limits.

@@ -2,6 +2,7 @@
 
 use async_graphql::{ID, ServerResult};
 
+use super::form::{Form, Part};
 use super::paging::LARGEST_PAGE;
 use super::plan::Plan;
 use super::records::INTEGRATION;
@@ -48,16 +49,16 @@ pub(super) fn sync_run_id(id: &str) -> Option<i64> {
     (parts[0] == SYNC_RUN.name).then(|| parts[1].parse().ok())?
 }
 
-/// SQL of what one id names, or null.
-pub(super) fn node<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<String> {
+/// What one id names, or null.
+pub(super) fn node<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<Part<'q>> {
     let id = plan.argument::<ID>(selected, "id")?.unwrap_or_default();
     let named = named(plan, selected, &id)?;
-    let list = listed(plan, &[named], selected)?;
-    Ok(format!("({list}) -> 0"))
+    let (query, form) = listed(plan, &[named], selected)?;
+    Ok(Part::record(format!("({query})"), form))
 }
 
-/// SQL of what the ids name, as a JSON list in their order.
-pub(super) fn nodes<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<String> {
+/// What the ids name, in their order.
+pub(super) fn nodes<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<Part<'q>> {
     let ids = plan
         .argument::<Vec<ID>>(selected, "ids")?
         .unwrap_or_default();
@@ -71,7 +72,8 @@ pub(super) fn nodes<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerR
     for id in &ids {
         all.push(named(plan, selected, id)?);
     }
-    listed(plan, &all, selected)
+    let (query, form) = listed(plan, &all, selected)?;
+    Ok(Part::list(&query, form))
 }
 
 fn named<'q>(plan: &Plan<'q>, selected: &Selected<'q>, id: &str) -> ServerResult<Named> {
@@ -83,22 +85,23 @@ fn listed<'q>(
     plan: &mut Plan<'q>,
     named: &[Named],
     selected: &Selected<'q>,
-) -> ServerResult<String> {
-    let mut found = Vec::new();
+) -> ServerResult<(String, Form<'q>)> {
+    let (mut found, mut forms) = (Vec::new(), Vec::new());
     for object in models::OBJECTS.iter().copied() {
-        found.extend(records(plan, object, named, selected)?);
+        found.extend(records(plan, object, named, selected, &mut forms)?);
     }
-    found.extend(integrations(plan, named, selected)?);
-    found.extend(sync_runs(plan, named, selected)?);
+    found.extend(integrations(plan, named, selected, &mut forms)?);
+    found.extend(sync_runs(plan, named, selected, &mut forms)?);
+    let form = Form::Choice(forms);
     if found.is_empty() {
-        return Ok("SELECT '[]'::json".to_owned());
+        return Ok(("SELECT ROW() WHERE false".to_owned(), form));
     }
-    Ok(format!(
-        "SELECT json_agg(f.node ORDER BY p.place) FROM generate_series(0, {}) AS p(place) \
-         LEFT JOIN ({}) f ON f.place = p.place",
+    let query = format!(
+        "SELECT f.node FROM generate_series(0, {}) AS p(place) LEFT JOIN ({}) f ON f.place = p.place ORDER BY p.place",
         named.len() - 1,
         found.join(" UNION ALL "),
-    ))
+    );
+    Ok((query, form))
 }
 
 fn records<'q>(
@@ -106,6 +109,7 @@ fn records<'q>(
     object: &'static Object,
     named: &[Named],
     selected: &Selected<'q>,
+    forms: &mut Vec<Form<'q>>,
 ) -> ServerResult<Option<String>> {
     let (mut places, mut integrations, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     for (place, one) in named.iter().enumerate() {
@@ -125,14 +129,15 @@ fn records<'q>(
         return Ok(None);
     }
     let alias = plan.alias();
-    let json = plan.object(Target::Mirrored(object), &alias, &selected.below)?;
+    let node = plan.object(Target::Mirrored(object), &alias, &selected.below)?;
+    let row = plan.row(&node.chosen(forms))?;
     let visible = plan.visible(&format!("{alias}.integration_id"));
     let table = object.table.name;
     let places = plan.statement.texts(places);
     let integrations = plan.statement.texts(integrations);
     let ids = plan.statement.texts(ids);
     Ok(Some(format!(
-        "SELECT n.place::int AS place, {json} AS node \
+        "SELECT n.place::int AS place, {row} AS node \
          FROM unnest({places}::text[], {integrations}::text[], {ids}::text[]) AS n(place, integration_id, id) \
          CROSS JOIN LATERAL (SELECT r.* FROM {table} r WHERE r.integration_id = n.integration_id \
            AND r.id = n.id OFFSET 0) {alias} WHERE {visible}"
@@ -143,6 +148,7 @@ fn integrations<'q>(
     plan: &mut Plan<'q>,
     named: &[Named],
     selected: &Selected<'q>,
+    forms: &mut Vec<Form<'q>>,
 ) -> ServerResult<Option<String>> {
     let (places, ids): (Vec<String>, Vec<String>) = named
         .iter()
@@ -156,11 +162,12 @@ fn integrations<'q>(
         return Ok(None);
     }
     let alias = plan.alias();
-    let json = plan.object(Target::Plain(&INTEGRATION), &alias, &selected.below)?;
+    let node = plan.object(Target::Plain(&INTEGRATION), &alias, &selected.below)?;
+    let row = plan.row(&node.chosen(forms))?;
     let visible = plan.visible(&format!("{alias}.id"));
     let (places, ids) = (plan.statement.texts(places), plan.statement.texts(ids));
     Ok(Some(format!(
-        "SELECT n.place::int AS place, {json} AS node \
+        "SELECT n.place::int AS place, {row} AS node \
          FROM unnest({places}::text[], {ids}::text[]) AS n(place, id) \
          JOIN integrations {alias} ON {alias}.id = n.id WHERE {visible}"
     )))
@@ -170,6 +177,7 @@ fn sync_runs<'q>(
     plan: &mut Plan<'q>,
     named: &[Named],
     selected: &Selected<'q>,
+    forms: &mut Vec<Form<'q>>,
 ) -> ServerResult<Option<String>> {
     // numbers are written into the text: no text of a request can hide in them
     let values: Vec<String> = named
@@ -184,10 +192,11 @@ fn sync_runs<'q>(
         return Ok(None);
     }
     let alias = plan.alias();
-    let json = plan.object(Target::Plain(&SYNC_RUN), &alias, &selected.below)?;
+    let node = plan.object(Target::Plain(&SYNC_RUN), &alias, &selected.below)?;
+    let row = plan.row(&node.chosen(forms))?;
     let visible = plan.visible(&format!("{alias}.integration_id"));
     Ok(Some(format!(
-        "SELECT n.place AS place, {json} AS node FROM (VALUES {}) AS n(place, id) \
+        "SELECT n.place AS place, {row} AS node FROM (VALUES {}) AS n(place, id) \
          JOIN sync_runs {alias} ON {alias}.id = n.id WHERE {visible}",
         values.join(", ")
     )))

@@ -1,9 +1,9 @@
-//! From a selection to one SQL statement whose only value is the answer's JSON.
+//! From a selection to one SQL statement, and to the [`Form`] that writes its answer.
 //!
-//! Why Postgres builds the JSON: resolving a derived object costs a future and a value per field and row,
-//! several times what the database costs; here the rows become the answer in one pass, only the selected
-//! columns are read, and nested levels are subqueries by index, so a query is one statement however deep
-//! it is. Every type is read this way; there is no second path with its own meaning.
+//! Why not resolvers: resolving a derived object costs a future and a value per field and row, several times what
+//! the database costs. Here a selection is read once; only its columns are read, nested levels are records and arrays
+//! of records by index, so a query is one statement however deep it is, and its binary answer is written as JSON in
+//! one pass. Every type is read this way; there is no second path with its own meaning.
 //!
 //! Names of tables and columns come from the models' descriptions, answer names are GraphQL names, and
 //! everything else a client sends is bound: no text of a request reaches the SQL.
@@ -15,16 +15,17 @@ use chrono::{DateTime, Utc};
 use super::connection::{self, Scope};
 use super::errors::{self, Code};
 use super::filter::{Condition, Test};
+use super::form::{Form, Part};
+use super::given;
 use super::select::{self, Selected};
 use super::types;
-use super::{given, ids};
 use crate::auth::Viewer;
 use crate::db::Statement;
 use crate::models;
 use crate::models::object::{Field, Kind, Link, Relation, Target};
 
-/// Postgres takes at most 100 arguments; an object with more members is put together from parts (F73).
-const MEMBERS_PER_CALL: usize = 45;
+/// Columns of one record at most: Postgres takes 1,664 (`MaxTupleAttributeNumber`).
+const MOST_COLUMNS: usize = 1_600;
 
 /// Values of one statement at most: so many tests of filters in all, since a list of ids or texts is one value.
 /// Postgres takes 65,535, and plans for seconds long before that.
@@ -87,19 +88,31 @@ impl<'q> Plan<'q> {
         }
     }
 
-    /// The statement whose only value is the one of `sql`, as text.
+    /// The statement whose only value is a record with the columns of `answer`, in binary.
     ///
     /// # Errors
     /// It is larger than Postgres should be made to plan.
-    pub(super) fn finished(mut self, sql: &str) -> ServerResult<Statement> {
+    pub(super) fn finished(mut self, answer: Part<'q>) -> ServerResult<(Statement, Form<'q>)> {
         let code = Code::QueryTooComplex.as_str();
+        let row = self.row(&answer.columns)?;
         self.statement.push(&format!(
             "SELECT CASE WHEN octet_length(a.answer) > {LARGEST_ANSWER} \
-             THEN refuse('{code} the answer has more than {LARGEST_ANSWER} bytes; ask for shorter pages')::text \
-             ELSE a.answer END AS answer FROM (SELECT ({sql})::text AS answer OFFSET 0) a"
+             THEN refuse('{code} the answer has more than {LARGEST_ANSWER} bytes; ask for shorter pages')::text::bytea \
+             ELSE a.answer END AS answer FROM (SELECT record_send({row}) AS answer OFFSET 0) a"
         ));
         self.check_size()?;
-        Ok(self.statement)
+        Ok((self.statement, answer.form))
+    }
+
+    /// SQL of columns as one record.
+    ///
+    /// # Errors
+    /// It has more columns than Postgres takes.
+    pub(super) fn row(&self, columns: &[String]) -> ServerResult<String> {
+        if columns.len() <= MOST_COLUMNS {
+            return Ok(format!("ROW({})", columns.join(", ")));
+        }
+        self.too_large("one object of this field has too many members; ask for less at once")
     }
 
     /// Ends a plan that grows too large, while it grows.
@@ -112,7 +125,10 @@ impl<'q> Plan<'q> {
         if is_bounded {
             return Ok(());
         }
-        let message = "the filters and lists of this field are too many to be planned together; ask for less at once";
+        self.too_large("the filters and lists of this field are too many to be planned together; ask for less at once")
+    }
+
+    fn too_large<T>(&self, message: &str) -> ServerResult<T> {
         let error = errors::error(Code::QueryTooComplex, message);
         let error = error.into_server_error(self.query.item.pos);
         Err(self.query.set_error_path(error))
@@ -176,17 +192,17 @@ impl<'q> Plan<'q> {
             .set_error_path(error.into_server_error(selected.field.pos))
     }
 
-    /// SQL of a row of `target` under `alias` as a JSON object.
+    /// What is asked of a row of `target` under `alias`, as an object.
     pub(super) fn object(
         &mut self,
         target: Target,
         alias: &str,
         sets: &[&'q SelectionSet],
-    ) -> ServerResult<String> {
+    ) -> ServerResult<Part<'q>> {
         let mut members = Vec::new();
         for selected in self.selected(&types::type_names(target), sets)? {
             let value = if selected.name() == "__typename" {
-                format!("'{}'", types::name(target))
+                Part::constant(types::name(target))
             } else {
                 let field = types::field(target, selected.name())
                     .ok_or_else(|| self.refuse(&selected, "unknown field"))?;
@@ -194,7 +210,7 @@ impl<'q> Plan<'q> {
             };
             members.push((selected.response_name, value));
         }
-        Ok(json_object(&members))
+        Ok(Part::object(members))
     }
 
     fn value(
@@ -203,14 +219,16 @@ impl<'q> Plan<'q> {
         field: &'static Field,
         alias: &str,
         selected: &Selected<'q>,
-    ) -> ServerResult<String> {
+    ) -> ServerResult<Part<'q>> {
+        let filled = |plan: &Self, sql: &str| Part::plain(plan.fill(sql, alias, ""));
         Ok(match &field.kind {
-            Kind::Column(column) | Kind::Json(column) => format!("{alias}.{column}"),
-            Kind::Time(column) => iso(&format!("{alias}.{column}")),
-            Kind::TimeSql(sql) => iso(&self.fill(sql, alias, "")),
-            Kind::Sql(sql) => self.fill(sql, alias, ""),
-            Kind::Computed(sql) => self.fill(&sql(), alias, ""),
-            Kind::Enum(column, values) => known_word(&format!("{alias}.{column}"), values.values),
+            Kind::Column(column) => Part::plain(format!("{alias}.{column}")),
+            Kind::Sql(sql) => filled(self, sql),
+            Kind::Computed(sql) => filled(self, &sql()),
+            Kind::Enum(column, values) => Part {
+                columns: vec![format!("{alias}.{column}")],
+                form: Form::Word(values.values),
+            },
             Kind::NodeId => node_id(target, alias),
             Kind::One(link) => self.one(link, alias, selected)?,
             Kind::List(link) => self.list(link, alias, selected)?,
@@ -219,7 +237,8 @@ impl<'q> Plan<'q> {
             Kind::Embedded(shape, condition) => {
                 let object = self.object(Target::Plain(shape), alias, &selected.below)?;
                 let condition = self.fill(condition, alias, "");
-                format!("CASE WHEN {condition} THEN {object} END")
+                let row = self.row(&object.columns)?;
+                Part::record(format!("CASE WHEN {condition} THEN {row} END"), object.form)
             }
         })
     }
@@ -231,38 +250,51 @@ impl<'q> Plan<'q> {
         id: &str,
         parent: &str,
         selected: &Selected<'q>,
-    ) -> ServerResult<String> {
+    ) -> ServerResult<Part<'q>> {
         let mut cases = String::new();
+        let mut forms = Vec::new();
         for object in models::OBJECTS.iter().copied() {
             let alias = self.alias();
-            let json = self.object(Target::Mirrored(object), &alias, &selected.below)?;
-            let table = object.table.name;
+            let part = self.object(Target::Mirrored(object), &alias, &selected.below)?;
+            let (row, table) = (self.row(&part.chosen(&mut forms))?, object.table.name);
             cases.push_str(&format!(
-                "WHEN '{table}' THEN (SELECT {json} FROM {table} {alias} \
+                "WHEN '{table}' THEN (SELECT {row} FROM {table} {alias} \
                  WHERE {alias}.integration_id = {parent}.integration_id AND {alias}.id = {parent}.{id}) "
             ));
         }
-        Ok(format!("CASE {parent}.{model} {cases}END"))
+        let sql = format!("CASE {parent}.{model} {cases}END");
+        Ok(Part::record(sql, Form::Choice(forms)))
     }
 
-    fn one(&mut self, link: &Link, parent: &str, selected: &Selected<'q>) -> ServerResult<String> {
+    fn one(
+        &mut self,
+        link: &Link,
+        parent: &str,
+        selected: &Selected<'q>,
+    ) -> ServerResult<Part<'q>> {
         let alias = self.alias();
         let object = self.object(link.target, &alias, &selected.below)?;
         let rows = self.related_rows(&link.relation, &alias, parent);
-        Ok(format!("(SELECT {object} FROM {rows} LIMIT 1)"))
+        let row = self.row(&object.columns)?;
+        Ok(Part::record(
+            format!("(SELECT {row} FROM {rows} LIMIT 1)"),
+            object.form,
+        ))
     }
 
-    fn list(&mut self, link: &Link, parent: &str, selected: &Selected<'q>) -> ServerResult<String> {
+    fn list(
+        &mut self,
+        link: &Link,
+        parent: &str,
+        selected: &Selected<'q>,
+    ) -> ServerResult<Part<'q>> {
         let alias = self.alias();
         let object = self.object(link.target, &alias, &selected.below)?;
-        let order = self.fill(link.relation.order, &alias, parent);
-        let unordered = Relation {
-            order: "",
-            ..link.relation
-        };
-        let rows = self.related_rows(&unordered, &alias, parent);
-        Ok(format!(
-            "(SELECT coalesce(json_agg({object} ORDER BY {order}), '[]'::json) FROM {rows})"
+        let rows = self.related_rows(&link.relation, &alias, parent);
+        let row = self.row(&object.columns)?;
+        Ok(Part::list(
+            &format!("SELECT {row} FROM {rows}"),
+            object.form,
         ))
     }
 
@@ -272,7 +304,7 @@ impl<'q> Plan<'q> {
         link: &Link,
         parent: &str,
         selected: &Selected<'q>,
-    ) -> ServerResult<String> {
+    ) -> ServerResult<Part<'q>> {
         let scope = Scope::Related {
             relation: &link.relation,
             parent,
@@ -355,13 +387,6 @@ fn integration_tests(filter: &Condition) -> impl Iterator<Item = &[String]> {
         })
 }
 
-/// Kombo's own form of a moment: UTC with milliseconds and `Z`; microseconds only where there are some.
-pub(super) fn iso(expression: &str) -> String {
-    format!(
-        "replace(to_char({expression} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), '000Z', 'Z')"
-    )
-}
-
 /// A column's word as GraphQL shows it: what this version does not know reads as UNKNOWN.
 pub(super) fn known_word(column: &str, values: &[(&str, &str)]) -> String {
     let known: Vec<String> = values.iter().map(|(word, _)| format!("'{word}'")).collect();
@@ -371,38 +396,14 @@ pub(super) fn known_word(column: &str, values: &[(&str, &str)]) -> String {
     )
 }
 
-fn node_id(target: Target, alias: &str) -> String {
-    let id = format!("{alias}.id");
-    let integration = format!("{alias}.integration_id");
-    match target {
-        Target::Mirrored(object) => ids::node_id_sql(object.name, &[&integration, &id]),
-        Target::Plain(shape) => ids::node_id_sql(shape.name, &[&id]),
-    }
-}
-
-/// SQL that makes a JSON object of members whose names are GraphQL names.
-pub(super) fn json_object<N: AsRef<str>>(members: &[(N, String)]) -> String {
-    let call = |members: &[(N, String)]| {
-        let arguments: Vec<String> = members
-            .iter()
-            .map(|(name, value)| format!("'{}', {value}", name.as_ref()))
-            .collect();
-        format!("json_build_object({})", arguments.join(", "))
+fn node_id(target: Target, alias: &str) -> Part<'static> {
+    let columns = match target {
+        Target::Mirrored(_) => vec![format!("{alias}.integration_id"), format!("{alias}.id")],
+        Target::Plain(_) => vec![format!("{alias}.id")],
     };
-    if members.len() <= MEMBERS_PER_CALL {
-        return call(members);
-    }
-    // without its closing brace, a comma, without its opening brace …
-    let parts: Vec<String> = members.chunks(MEMBERS_PER_CALL).map(call).collect();
-    let last = parts.len() - 1;
-    let texts: Vec<String> = parts
-        .iter()
-        .enumerate()
-        .map(|(position, part)| match position {
-            0 => format!("left({part}::text, -1)"),
-            _ if position == last => format!("substr({part}::text, 2)"),
-            _ => format!("substr(left({part}::text, -1), 2)"),
-        })
-        .collect();
-    format!("({})::json", texts.join(" || ',' || "))
+    let form = Form::NodeId {
+        type_name: types::name(target),
+        parts: columns.len(),
+    };
+    Part { columns, form }
 }

@@ -25,6 +25,11 @@ impl Positions {
         Self(Arc::new(registry))
     }
 
+    /// The schema.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.0
+    }
+
     /// Refuses a document with a value that does not fit where it stands.
     pub(super) fn check(&self, document: &ExecutableDocument) -> Result<(), Refusal> {
         for (_, operation) in document.operations.iter() {

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::connection::{self, Scope};
 use super::errors::{self, Code};
+use super::form::{Form, Part};
 use super::ids;
 use super::plan::{Plan, Query};
 use super::records::INTEGRATION;
@@ -22,6 +23,7 @@ use super::status::{ENDPOINT_SYNC_STATUS, SYNC_RUN};
 use super::words::{KomboEndpoint, SyncMode};
 use super::{nodes, read, summary, types};
 use crate::auth::{self, Viewer};
+use crate::db::Statement;
 use crate::models::object::{Object, Target};
 
 /// What a field answers where it was mentioned before; no field of GraphQL can have this name.
@@ -102,7 +104,7 @@ impl ContainerType for QueryRoot {
             statement(ctx, viewer, now, root.reads, &selected)
         };
         let answer = match statement {
-            Ok(Some(statement)) => read::answer(ctx, statement).await,
+            Ok(Some((statement, form))) => read::answer(ctx, statement, &form).await,
             Ok(None) => Ok(Value::Null),
             Err(error) => Err(error),
         };
@@ -125,9 +127,9 @@ fn statement<'q>(
     now: DateTime<Utc>,
     reads: Reads,
     selected: &Selected<'q>,
-) -> ServerResult<Option<crate::db::Statement>> {
+) -> ServerResult<Option<(Statement, Form<'q>)>> {
     let mut plan = Plan::new(query, viewer, now);
-    let sql = match reads {
+    let answer = match reads {
         Reads::Connection(target) => Some(connection::connection(
             &mut plan,
             target,
@@ -165,7 +167,7 @@ fn statement<'q>(
         Reads::Nodes => Some(nodes::nodes(&mut plan, selected)?),
         Reads::Summary => Some(summary::summary(&mut plan, selected)?),
     };
-    sql.map(|sql| plan.finished(&sql)).transpose()
+    answer.map(|answer| plan.finished(answer)).transpose()
 }
 
 fn required<'q>(plan: &Plan<'q>, selected: &Selected<'q>, name: &str) -> ServerResult<String> {
@@ -193,9 +195,10 @@ fn record<'q>(
     kombo_id: &str,
     integration_id: Option<String>,
     selected: &Selected<'q>,
-) -> ServerResult<String> {
+) -> ServerResult<Part<'q>> {
     let alias = plan.alias();
-    let json = plan.object(Target::Mirrored(object), &alias, &selected.below)?;
+    let object_of_row = plan.object(Target::Mirrored(object), &alias, &selected.below)?;
+    let row = plan.row(&object_of_row.columns)?;
     let visible = plan.visible("i.id");
     let id = plan.statement.text(kombo_id);
     let which = match integration_id {
@@ -203,54 +206,61 @@ fn record<'q>(
         None => "true".to_owned(),
     };
     // by key in each integration, since every index leads with integration_id
-    Ok(format!(
-        "SELECT {json} FROM integrations i CROSS JOIN LATERAL (SELECT r.* FROM {table} r \
-         WHERE r.integration_id = i.id AND r.id = {id} OFFSET 0) {alias} WHERE {visible} AND {which} ORDER BY i.id LIMIT 1",
+    let sql = format!(
+        "(SELECT {row} FROM integrations i CROSS JOIN LATERAL (SELECT r.* FROM {table} r \
+         WHERE r.integration_id = i.id AND r.id = {id} OFFSET 0) {alias} WHERE {visible} AND {which} ORDER BY i.id LIMIT 1)",
         table = object.table.name,
-    ))
+    );
+    Ok(Part::record(sql, object_of_row.form))
 }
 
-fn integration<'q>(plan: &mut Plan<'q>, id: &str, selected: &Selected<'q>) -> ServerResult<String> {
+fn integration<'q>(
+    plan: &mut Plan<'q>,
+    id: &str,
+    selected: &Selected<'q>,
+) -> ServerResult<Part<'q>> {
     let alias = plan.alias();
-    let json = plan.object(Target::Plain(&INTEGRATION), &alias, &selected.below)?;
+    let object = plan.object(Target::Plain(&INTEGRATION), &alias, &selected.below)?;
+    let row = plan.row(&object.columns)?;
     let visible = plan.visible(&format!("{alias}.id"));
     let id = plan.statement.text(id);
-    Ok(format!(
-        "SELECT {json} FROM integrations {alias} WHERE {alias}.id = {id} AND {visible}"
-    ))
+    let sql =
+        format!("(SELECT {row} FROM integrations {alias} WHERE {alias}.id = {id} AND {visible})");
+    Ok(Part::record(sql, object.form))
 }
 
-fn sync_status<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<String> {
+fn sync_status<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<Part<'q>> {
     let alias = plan.alias();
-    let json = plan.object(
-        Target::Plain(&ENDPOINT_SYNC_STATUS),
-        &alias,
-        &selected.below,
-    )?;
+    let target = Target::Plain(&ENDPOINT_SYNC_STATUS);
+    let object = plan.object(target, &alias, &selected.below)?;
+    let row = plan.row(&object.columns)?;
     let visible = plan.visible("i.id");
     let which = match optional(plan, selected, "integrationKomboId")? {
         Some(id) => format!("i.id = {}", plan.statement.text(id)),
         None => "i.deleted_at IS NULL".to_owned(),
     };
-    Ok(format!(
-        "SELECT coalesce(json_agg({json} ORDER BY {alias}.integration_id, {alias}.endpoint), '[]'::json) \
-         FROM endpoint_states {alias} JOIN integrations i ON i.id = {alias}.integration_id WHERE {visible} AND {which}"
-    ))
+    let query = format!(
+        "SELECT {row} FROM endpoint_states {alias} JOIN integrations i ON i.id = {alias}.integration_id \
+         WHERE {visible} AND {which} ORDER BY {alias}.integration_id, {alias}.endpoint"
+    );
+    Ok(Part::list(&query, object.form))
 }
 
-/// SQL of the first of some runs.
+/// The first of some runs.
 fn sync_runs<'q>(
     plan: &mut Plan<'q>,
     ids: &[i64],
     selected: &Selected<'q>,
-) -> ServerResult<String> {
+) -> ServerResult<Part<'q>> {
     let alias = plan.alias();
-    let json = plan.object(Target::Plain(&SYNC_RUN), &alias, &selected.below)?;
+    let object = plan.object(Target::Plain(&SYNC_RUN), &alias, &selected.below)?;
+    let row = plan.row(&object.columns)?;
     let visible = plan.visible(&format!("{alias}.integration_id"));
     let ids = bigints(ids);
-    Ok(format!(
-        "SELECT {json} FROM sync_runs {alias} WHERE {alias}.id IN ({ids}) AND {visible} LIMIT 1"
-    ))
+    let sql = format!(
+        "(SELECT {row} FROM sync_runs {alias} WHERE {alias}.id IN ({ids}) AND {visible} LIMIT 1)"
+    );
+    Ok(Part::record(sql, object.form))
 }
 
 /// Numbers are written into the text: no text of a request can hide in them.

@@ -1,4 +1,4 @@
-//! Runs a planned statement and hands its JSON on as it is.
+//! Runs a planned statement and has its answer written.
 //!
 //! A viewer of some integrations is read from behind the second wall ([`wall`](crate::db::wall)): should a query
 //! lack its own condition, the database still shows them nothing of others. It must never reach the database by
@@ -8,7 +8,9 @@ use async_graphql::indexmap::IndexMap;
 use async_graphql::{Name, ServerResult, Value};
 use chrono::{DateTime, Utc};
 
+use super::binary::Malformed;
 use super::errors::{self, Code};
+use super::form::Form;
 use super::plan::{Query, Walls};
 use crate::auth::Viewer;
 use crate::db::{Behind, ReadError, Statement};
@@ -28,8 +30,12 @@ pub(super) fn now(query: &Query<'_>) -> DateTime<Utc> {
 ///
 /// # Errors
 /// TIMEOUT, or the database failed; of that the client learns a request id only.
-pub(super) async fn answer(query: &Query<'_>, statement: Statement) -> ServerResult<Value> {
-    run(query, statement, false).await
+pub(super) async fn answer(
+    query: &Query<'_>,
+    statement: Statement,
+    form: &Form<'_>,
+) -> ServerResult<Value> {
+    run(query, statement, form, false).await
 }
 
 /// Runs the statement where what was just written is seen: after a mutation, and for what a notification told of.
@@ -39,11 +45,17 @@ pub(super) async fn answer(query: &Query<'_>, statement: Statement) -> ServerRes
 pub(super) async fn answer_up_to_date(
     query: &Query<'_>,
     statement: Statement,
+    form: &Form<'_>,
 ) -> ServerResult<Value> {
-    run(query, statement, true).await
+    run(query, statement, form, true).await
 }
 
-async fn run(query: &Query<'_>, statement: Statement, is_news: bool) -> ServerResult<Value> {
+async fn run(
+    query: &Query<'_>,
+    statement: Statement,
+    form: &Form<'_>,
+    is_news: bool,
+) -> ServerResult<Value> {
     let missing = |error: async_graphql::Error| error.into_server_error(query.item.pos);
     let engine = query.data::<Engine>().map_err(missing)?;
     let viewer = query.data::<Viewer>().map_err(missing)?;
@@ -52,19 +64,24 @@ async fn run(query: &Query<'_>, statement: Statement, is_news: bool) -> ServerRe
         _ => Behind::NoWall,
     };
     let answer = if is_news {
-        let primary = &engine.pool;
-        engine
-            .reads
-            .answer_up_to_date(primary, &statement, behind)
-            .await
+        engine.reads.answer_up_to_date(&statement, behind).await
     } else {
         engine.reads.answer(&statement, behind).await
     };
-    match answer {
-        Ok(Some(json)) => Ok(raw(json)),
-        Ok(None) => Ok(Value::Null),
-        Err(error) => Err(query.set_error_path(refusal(error).into_server_error(query.item.pos))),
-    }
+    let written = answer.map_err(refusal).and_then(|answer| {
+        let json = json(form, answer.as_deref());
+        json.map_err(|malformed| errors::internal(&malformed.into()))
+    });
+    written
+        .map(raw)
+        .map_err(|error| query.set_error_path(error.into_server_error(query.item.pos)))
+}
+
+fn json(form: &Form<'_>, answer: Option<&[u8]>) -> Result<String, Malformed> {
+    // names and quotes are no more than what a type and a length take in binary
+    let mut json = Vec::with_capacity(answer.map_or(0, <[u8]>::len));
+    form.write_record(&mut json, answer)?;
+    String::from_utf8(json).map_err(|_| Malformed::Value)
 }
 
 /// A value that is written into the response as it stands.
@@ -83,6 +100,17 @@ pub(super) fn text(value: Value) -> Option<String> {
     }
 }
 
+/// The text of a value that [`raw`] made, as it will be written.
+pub(super) fn written(value: &Value) -> Option<&str> {
+    match value {
+        Value::Object(members) if members.len() == 1 => match members.get(RAW) {
+            Some(Value::String(json)) => Some(json),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 fn refusal(error: ReadError) -> async_graphql::Error {
     match error {
         ReadError::TooLong => errors::error(
@@ -93,6 +121,7 @@ fn refusal(error: ReadError) -> async_graphql::Error {
             Code::Timeout,
             "every connection to the database is in use; try again later",
         ),
-        ReadError::Failed(error) => errors::of_statement(&error),
+        ReadError::Refused(words) => errors::refused_by_statement(&words),
+        ReadError::Failed(error) => errors::internal(&error),
     }
 }

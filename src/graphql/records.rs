@@ -96,31 +96,31 @@ pub(super) static INTEGRATION: Shape = Shape {
             "registeredAt",
             "DateTime!",
             "When the mirror learnt of the integration.",
-            Kind::Time("registered_at"),
+            Kind::Column("registered_at"),
         ),
         field(
             "deletedAt",
             "DateTime",
             "When the mirror learnt that Kombo deleted it.",
-            Kind::Time("deleted_at"),
+            Kind::Column("deleted_at"),
         ),
         field(
             "purgedAt",
             "DateTime",
             "When the mirror removed all that it had of the deleted integration.",
-            Kind::Time("purged_at"),
+            Kind::Column("purged_at"),
         ),
         field(
             "lastWebhookAt",
             "DateTime",
             "When the last valid webhook that names the integration was received, by the mirror's clock.",
-            Kind::TimeSql(LAST_WEBHOOK),
+            Kind::Sql(LAST_WEBHOOK),
         ),
         field(
             "lastKomboSyncAt",
             "DateTime",
             "When Kombo's own newest sync with the learning system ended, by Kombo's `sync-finished` webhook; null before the first.",
-            Kind::Time("last_kombo_sync_at"),
+            Kind::Column("last_kombo_sync_at"),
         ),
         field(
             "lastKomboSyncState",
@@ -132,7 +132,7 @@ pub(super) static INTEGRATION: Shape = Shape {
             "dataExpiredAt",
             "DateTime",
             "Since when Kombo calls its data outdated (`data_expired_at`); null while it is good.",
-            Kind::Time("data_expired_at"),
+            Kind::Column("data_expired_at"),
         ),
         field(
             "unavailableModels",
@@ -240,19 +240,19 @@ pub(super) static RECORD_FIELDS: &[Field] = &[
         "changedAt",
         "DateTime",
         "Kombo's `changed_at`: when a property of the record itself last changed; null where Kombo shows none.",
-        Kind::Time("changed_at"),
+        Kind::Column("changed_at"),
     ),
     field(
         "remoteDeletedAt",
         "DateTime",
         "When Kombo found that the record is gone from the learning system.",
-        Kind::Time("remote_deleted_at"),
+        Kind::Column("remote_deleted_at"),
     ),
     field(
         "missingSince",
         "DateTime",
         "Since when a complete full fetch no longer contains the record.",
-        Kind::Time("missing_since"),
+        Kind::Column("missing_since"),
     ),
     field(
         "isDeleted",
@@ -264,7 +264,7 @@ pub(super) static RECORD_FIELDS: &[Field] = &[
         "mirroredAt",
         "DateTime!",
         "When the mirror last wrote the row.",
-        Kind::Time("mirrored_at"),
+        Kind::Column("mirrored_at"),
     ),
 ];
 
@@ -305,7 +305,7 @@ pub(super) static DATELESS_RECORD_FIELDS: &[Field] = &[
         "missingSince",
         "DateTime",
         "Since when a complete full fetch no longer contains the record.",
-        Kind::Time("missing_since"),
+        Kind::Column("missing_since"),
     ),
     field(
         "isDeleted",
@@ -317,6 +317,6 @@ pub(super) static DATELESS_RECORD_FIELDS: &[Field] = &[
         "mirroredAt",
         "DateTime!",
         "When the mirror last wrote the row.",
-        Kind::Time("mirrored_at"),
+        Kind::Column("mirrored_at"),
     ),
 ];

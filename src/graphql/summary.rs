@@ -5,6 +5,7 @@
 use async_graphql::{ServerResult, Value};
 
 use super::errors::Code;
+use super::form::Part;
 use super::plan::{self, Plan};
 use super::records::{self, field, to_shape};
 use super::select::Selected;
@@ -119,8 +120,8 @@ pub(super) static COURSE_PROGRESSION_GROUP: Shape = Shape {
     ],
 };
 
-/// SQL of the groups as a JSON list, the largest first.
-pub(super) fn summary<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<String> {
+/// The groups, the largest first.
+pub(super) fn summary<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> ServerResult<Part<'q>> {
     let keys = keys(plan, selected)?;
     let filter = paging::filter(plan, Target::Mirrored(&COURSE_PROGRESSION), selected)?;
     let visible = plan.visible("i.id");
@@ -157,18 +158,26 @@ pub(super) fn summary<'q>(plan: &mut Plan<'q>, selected: &Selected<'q>) -> Serve
     let order = COLUMNS
         .map(|(name, _)| format!("{alias}.{name}"))
         .join(", ");
+    let too_many = MOST_GROUPS + 1;
     let code = Code::QueryTooComplex.as_str();
-    Ok(format!(
-        "WITH groups AS MATERIALIZED (SELECT {names}, count(*) AS progressions FROM (SELECT {columns} \
+    let row = plan.row(&group.columns)?;
+    let list = Part::list(
+        &format!("SELECT {row} FROM groups {alias} ORDER BY {alias}.progressions DESC, {order}"),
+        group.form,
+    );
+    let list = list.checked(format!(
+        "CASE WHEN (SELECT count(*) FROM groups) = {too_many} \
+         THEN refuse('{code} the summary has more than {MOST_GROUPS} groups; filter, or group by less') END"
+    ));
+    let row = plan.row(&list.columns)?;
+    let sql = format!(
+        "(WITH groups AS MATERIALIZED (SELECT {names}, count(*) AS progressions FROM (SELECT {columns} \
            FROM integrations i JOIN course_progressions r ON r.integration_id = i.id {revisions} \
            WHERE {visible}{narrowed}{alive} AND {fulfilled}) p GROUP BY {names} LIMIT {too_many}) \
-         SELECT CASE WHEN (SELECT count(*) FROM groups) = {too_many} \
-         THEN to_json(refuse('{code} the summary has more than {MOST_GROUPS} groups; filter, or group by less')) \
-         ELSE (SELECT coalesce(json_agg({group} ORDER BY {alias}.progressions DESC, {order}), '[]'::json) \
-           FROM groups {alias}) END",
+         SELECT {row})",
         columns = columns.join(", "),
-        too_many = MOST_GROUPS + 1,
-    ))
+    );
+    Ok(Part::record(sql, list.form))
 }
 
 /// The columns that are grouped by.

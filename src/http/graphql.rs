@@ -249,7 +249,10 @@ fn written(answer: Answer, media: Media) -> Response {
     } = answer;
     let status = given.unwrap_or_else(|| status(&response, media));
     let mut written = if graphql::was_executed(&response) || response.errors.is_empty() {
-        GraphQLResponse::from(response).into_response()
+        match graphql::copied(&response) {
+            Some(json) => json.into_response(),
+            None => GraphQLResponse::from(response).into_response(),
+        }
     } else {
         // an operation that was not executed has no member data, not even null
         let errors = &response.errors;

@@ -43,20 +43,14 @@ pub struct Field {
 
 /// Where a field's value comes from.
 pub enum Kind {
-    /// A column that is JSON already in the right form: text, number, boolean.
+    /// A column, shown by its type: text, number, boolean, moment, JSON as it is.
     Column(&'static str),
-    /// A timestamptz column.
-    Time(&'static str),
-    /// A jsonb column, given as it is.
-    Json(&'static str),
     /// A column with a closed set of words; others read as UNKNOWN.
     Enum(&'static str, &'static EnumType),
-    /// An SQL expression over `{t}`.
+    /// An SQL expression over `{t}`, shown by its type.
     Sql(&'static str),
     /// The same, made when it is needed.
     Computed(fn() -> String),
-    /// A timestamptz expression over `{t}`.
-    TimeSql(&'static str),
     /// The opaque id of the row: type, integration and Kombo's id.
     NodeId,
     /// At most one related row, or null.
@@ -195,7 +189,7 @@ pub const fn time_field(
         name,
         ty: "DateTime",
         description,
-        kind: Kind::Time(column),
+        kind: Kind::Column(column),
     }
 }
 
@@ -242,7 +236,7 @@ pub const REMOTE_DATA: Field = Field {
     name: "remoteData",
     ty: "JSON",
     description: "The learning system's own payload, as Kombo passes it on; depends on your Kombo plan.",
-    kind: Kind::Json("remote_data"),
+    kind: Kind::Column("remote_data"),
 };
 
 /// `customFields`, wherever Kombo has it.
@@ -250,7 +244,7 @@ pub const CUSTOM_FIELDS: Field = Field {
     name: "customFields",
     ty: "JSON",
     description: "Custom fields as set up in Kombo, an object or null.",
-    kind: Kind::Json("custom_fields"),
+    kind: Kind::Column("custom_fields"),
 };
 
 /// `integrationFields`, wherever Kombo has it.

@@ -41,8 +41,13 @@ impl Limits {
 
     /// Checks a request, and leaves it parsed.
     pub(super) fn check(&self, request: &mut Request) -> Result<(), Refusal> {
-        check_depth_of(&request.variables)?;
         self.check_tokens(&request.query)?;
+        self.check_parsed(request)
+    }
+
+    /// Checks a request whose text was checked before.
+    pub(super) fn check_parsed(&self, request: &mut Request) -> Result<(), Refusal> {
+        check_depth_of(&request.variables)?;
         let operation_name = request.operation_name.clone();
         let variables = std::mem::take(&mut request.variables);
         let checked = self.check_document(request, &variables, operation_name.as_deref());

@@ -13,8 +13,9 @@ use serde_json::value::RawValue;
 use super::super::errors::{self, Code};
 use super::super::feed::RECORD_CHANGE;
 use super::super::filter::Condition;
+use super::super::form::Part;
 use super::super::paging;
-use super::super::plan::{Plan, json_object};
+use super::super::plan::Plan;
 use super::super::{filter_sql, ids, types};
 use super::source::{self, Source};
 use super::{brought, described};
@@ -105,21 +106,22 @@ impl<'a> Changes<'a> {
         self.viewer.sees(&told.integration_id) && self.filter.holds(&text, &moment)
     }
 
-    /// SQL of some rows of the feed under an alias, as they are shown.
-    fn shown_rows(&self, plan: &mut Plan<'a>, alias: &str, rows: &str) -> ServerResult<String> {
+    /// Some rows of the feed under an alias, as they are shown.
+    fn shown_rows(&self, plan: &mut Plan<'a>, alias: &str, rows: &str) -> ServerResult<Part<'a>> {
         let selected = source::selected(self.ctx)?;
         let change = plan.object(TARGET, alias, &selected.below)?;
-        let read = json_object(&[
-            ("sequence", format!("{alias}.sequence")),
+        let change = Part::record(plan.row(&change.columns)?, change.form);
+        let read = Part::object(vec![
+            ("sequence", Part::plain(format!("{alias}.sequence"))),
             ("change", change),
         ]);
-        Ok(format!(
-            "SELECT coalesce(json_agg({read} ORDER BY {alias}.sequence), '[]'::json) FROM {rows}"
-        ))
+        let row = plan.row(&read.columns)?;
+        let query = format!("SELECT {row} FROM {rows} ORDER BY {alias}.sequence");
+        Ok(Part::list(&query, read.form))
     }
 
-    /// SQL of chosen changes.
-    fn chosen(&self, plan: &mut Plan<'a>, told: &[Told]) -> ServerResult<String> {
+    /// Chosen changes.
+    fn chosen(&self, plan: &mut Plan<'a>, told: &[Told]) -> ServerResult<Part<'a>> {
         let alias = plan.alias();
         let visible = plan.visible("k.integration_id");
         let integrations = told.iter().map(|told| told.integration_id.clone());
@@ -152,7 +154,7 @@ impl<'a> Changes<'a> {
         let this = &*self;
         let count: i64 = source::ask(this.ctx, |plan| {
             let rows = this.missed_rows(plan, until, FARTHEST_BEHIND + 1);
-            Ok(format!("SELECT count(*) FROM ({rows}) c"))
+            Ok(Part::plain(format!("(SELECT count(*) FROM ({rows}) c)")))
         })
         .await?;
         if count > FARTHEST_BEHIND {

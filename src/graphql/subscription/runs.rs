@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::super::errors::{self, Code};
+use super::super::form::Part;
 use super::super::nodes::sync_run_id;
-use super::super::plan::{Plan, json_object};
+use super::super::plan::Plan;
 use super::super::query::bigints;
 use super::super::status::SYNC_RUN;
 use super::super::{ids, types};
@@ -90,7 +91,7 @@ pub(super) fn follow<'a>(ctx: &'a Context<'a>) -> ServerResult<Runs<'a>> {
         looked_at: None,
     };
     // what is wrong with the selection is told at once and not with the first move
-    runs.sql(&mut source::plan(ctx)?, &[])?;
+    runs.chosen(&mut source::plan(ctx)?, &[])?;
     Ok(runs)
 }
 
@@ -101,12 +102,14 @@ fn unknown(ctx: &Context<'_>) -> ServerError {
 }
 
 impl<'a> Runs<'a> {
-    fn sql(&self, plan: &mut Plan<'a>, runs: &[i64]) -> ServerResult<String> {
+    fn chosen(&self, plan: &mut Plan<'a>, runs: &[i64]) -> ServerResult<Part<'a>> {
         let selected = source::selected(self.ctx)?;
         let alias = plan.alias();
         let run = plan.object(Target::Plain(&SYNC_RUN), &alias, &selected.below)?;
         let ended = format!("{alias}.status NOT IN ('QUEUED', 'RUNNING')");
-        let read = json_object(&[("ended", ended), ("run", run)]);
+        let run = Part::record(plan.row(&run.columns)?, run.form);
+        let read = Part::object(vec![("ended", Part::plain(ended)), ("run", run)]);
+        let row = plan.row(&read.columns)?;
         let visible = plan.visible(&format!("{alias}.integration_id"));
         let of = match &self.integration {
             Some(id) => format!(
@@ -115,11 +118,11 @@ impl<'a> Runs<'a> {
             ),
             None => "true".to_owned(),
         };
-        Ok(format!(
-            "SELECT coalesce(json_agg({read} ORDER BY {alias}.id), '[]'::json) FROM sync_runs {alias} \
-             WHERE {alias}.id IN ({}) AND {of} AND {visible}",
-            bigints(runs)
-        ))
+        let ids = bigints(runs);
+        let query = format!(
+            "SELECT {row} FROM sync_runs {alias} WHERE {alias}.id IN ({ids}) AND {of} AND {visible} ORDER BY {alias}.id"
+        );
+        Ok(Part::list(&query, read.form))
     }
 
     async fn look(&mut self, runs: &[i64]) -> ServerResult<Vec<Read>> {
@@ -128,7 +131,7 @@ impl<'a> Runs<'a> {
         }
         self.looked_at = Some(Instant::now());
         let this = &*self;
-        source::ask(this.ctx, |plan| this.sql(plan, runs)).await
+        source::ask(this.ctx, |plan| this.chosen(plan, runs)).await
     }
 }
 

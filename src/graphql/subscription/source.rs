@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::super::form::Part;
 use super::super::plan::Plan;
 use super::super::select::{self, Selected};
 use super::super::{errors, read};
@@ -112,17 +113,17 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// moment costs a follower nothing but that moment.
 pub(super) async fn ask<'q, T: DeserializeOwned>(
     ctx: &'q Context<'q>,
-    sql: impl Fn(&mut Plan<'q>) -> ServerResult<String> + Send,
+    part: impl Fn(&mut Plan<'q>) -> ServerResult<Part<'q>> + Send,
 ) -> ServerResult<T> {
     let mut pause = FIRST_PAUSE;
     for attempt in 1.. {
-        let statement = {
+        let (statement, form) = {
             let mut plan = plan(ctx)?;
-            let sql = sql(&mut plan)?;
-            plan.finished(&sql)?
+            let part = part(&mut plan)?;
+            plan.finished(part)?
         };
         // a standby may not have yet what was told
-        match read::answer_up_to_date(ctx, statement).await {
+        match read::answer_up_to_date(ctx, statement, &form).await {
             Ok(value) => return parsed(ctx, value),
             Err(error) if attempt >= TRIES => return Err(error),
             Err(_) => {

@@ -12,6 +12,10 @@ use super::TestApp;
 pub(crate) struct StatementLog(Arc<Mutex<Vec<String>>>);
 
 impl StatementLog {
+    fn note(&self, text: String) {
+        self.0.lock().expect("no test has failed here").push(text);
+    }
+
     /// What was sent since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().expect("no test has failed here"))
@@ -23,20 +27,22 @@ impl TestApp {
     pub(crate) async fn note_statements(&self) -> StatementLog {
         let log = StatementLog::default();
         let mut all = Vec::new();
-        for pool in [&self.engine.pool, &self.engine.reads.pool] {
-            for _ in 0..pool.status().max_size {
-                all.push(pool.get().await.expect("a connection"));
-            }
+        let pool = &self.engine.pool;
+        for _ in 0..pool.status().max_size {
+            all.push(pool.get().await.expect("a connection"));
         }
         for connection in &mut all {
             let log = log.clone();
             connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
                 if let InstrumentationEvent::StartQuery { query, .. } = event {
-                    let text = query.to_string();
-                    log.0.lock().expect("no test has failed here").push(text);
+                    log.note(query.to_string());
                 }
             });
         }
+        let of_reads = log.clone();
+        self.engine
+            .reads
+            .watch(Box::new(move |text| of_reads.note(text.to_owned())));
         log
     }
 
