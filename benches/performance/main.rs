@@ -172,6 +172,8 @@ fn run() -> anyhow::Result<bool> {
             bench.goals.failed(format!("{part:?}"), &error);
         }
     }
-    println!("{}", bench.goals.table());
+    if !bench.goals.is_empty() {
+        println!("{}", bench.goals.table());
+    }
     Ok(bench.goals.hold())
 }

@@ -130,6 +130,11 @@ impl Goals {
         self.not_run(part, why, Wanted::AtLeast(f64::INFINITY));
     }
 
+    /// Whether nothing with a goal was asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.goals.is_empty()
+    }
+
     /// Whether every goal was measured and holds.
     pub(crate) fn hold(&self) -> bool {
         self.goals.iter().all(|goal| {

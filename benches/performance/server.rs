@@ -76,9 +76,18 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// A program without the environment of this process: only what finds other programs stays.
+/// A program without the environment of this process: only what finds other programs stays. It ends with this
+/// process, however that ends, where there is `setpriv` (util-linux) to say so.
 pub(crate) fn command(program: impl AsRef<Path>) -> Command {
-    let mut command = Command::new(program.as_ref());
+    let setpriv = Path::new("/usr/bin/setpriv");
+    let mut command = if setpriv.exists() {
+        let mut command = Command::new(setpriv);
+        // it becomes the program, so the process id stays
+        command.args(["--pdeathsig", "KILL"]).arg(program.as_ref());
+        command
+    } else {
+        Command::new(program.as_ref())
+    };
     command.env_clear();
     for name in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
         if let Some(value) = std::env::var_os(name) {
