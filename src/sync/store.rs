@@ -4,13 +4,15 @@
 //! watermark and the end of the run. Nothing of it may happen alone: what is stored without its checkpoint is
 //! lost or done twice after a crash.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::run::{Enumeration, Stop, marks_lost};
+use super::run::{Enumeration, ReadPage, Stop, marks_lost};
 use super::states::{self, Outlook};
 use super::{held, ledger, parked, removals};
 use crate::changes::{self, Change, Origin};
@@ -25,6 +27,12 @@ use crate::queue::{self, Progress, Request, Trigger};
 
 /// How often a page's transaction is tried when two writers meet.
 const TRANSACTION_TRIES: u32 = 5;
+
+/// For a page in which nothing has changed, and that is followed by another: all that its commit keeps is how far the
+/// run has come. A crash of Postgres within the next moments takes that away as a whole, and the page is fetched
+/// again; nobody has been told anything by it. What the feed tells, and a run's end, waits for the disk: a number of
+/// the feed that was read and is given anew after a crash would hide the change that gets it.
+const WITHOUT_WAITING_FOR_THE_DISK: &str = "SET LOCAL synchronous_commit = off";
 
 /// So few refused records are parked even where they are the whole page.
 const FEW: usize = 5;
@@ -63,35 +71,31 @@ impl Enumeration<'_> {
     /// Stores a page that is followed by the one at `next`; returns how many rows its lists stopped naming.
     pub(super) async fn store(
         &self,
-        records: &[Box<RawValue>],
+        page: ReadPage,
         next: &str,
         unlisted: i64,
     ) -> Result<i64, Stop> {
-        self.store_records(records, unlisted, Then::Page(next))
+        self.store_as_often_as_needed(page, unlisted, Then::Page(next))
             .await
     }
 
     /// Stores the last page and ends the run.
-    pub(super) async fn store_last(
-        &self,
-        records: &[Box<RawValue>],
-        unlisted: i64,
-        kombo_now: Option<DateTime<Utc>>,
-    ) -> Result<(), Stop> {
-        self.store_records(records, unlisted, Then::End(End { kombo_now }))
+    pub(super) async fn store_last(&self, page: ReadPage, unlisted: i64) -> Result<(), Stop> {
+        let kombo_now = page.times.map(|times| times.answered_at);
+        self.store_as_often_as_needed(page, unlisted, Then::End(End { kombo_now }))
             .await?;
         Ok(())
     }
 
     /// Tried again where two writers met, and without the records that the database refuses (rule 14).
-    async fn store_records(
+    async fn store_as_often_as_needed(
         &self,
-        records: &[Box<RawValue>],
+        ReadPage { records, rows, .. }: ReadPage,
         unlisted: i64,
         then: Then<'_>,
     ) -> Result<i64, Stop> {
         let now = (self.engine.clock)();
-        let mut page = self.page(records, &[], unlisted, then, now);
+        let mut page = self.page(rows, unlisted, then, now);
         let mut is_sifted = false;
         let mut tries = 1;
         loop {
@@ -104,11 +108,12 @@ impl Enumeration<'_> {
                 tries += 1;
             } else if !is_sifted && error.is_refusal() {
                 is_sifted = true;
-                let refused = self.refused(records, unlisted, now).await?;
+                let refused = self.refused(&records, unlisted, now).await?;
                 if refused.is_empty() {
                     return Err(error);
                 }
-                page = self.page(records, &refused, unlisted, then, now);
+                let rows = PageRows::read_without(self.endpoint, &records, &refused);
+                page = self.page(rows, unlisted, then, now);
             } else {
                 return Err(error);
             }
@@ -128,8 +133,14 @@ impl Enumeration<'_> {
                     return Err(Stop::LeaseLost);
                 }
                 let mut stored = self.store_page(connection, page, now).await?;
-                if let Then::End(end) = then {
-                    stored.changes.extend(self.end(connection, end, now).await?);
+                match then {
+                    Then::End(end) => {
+                        stored.changes.extend(self.end(connection, end, now).await?);
+                    }
+                    Then::Page(_) if stored.changes.is_empty() => {
+                        connection.batch_execute(WITHOUT_WAITING_FOR_THE_DISK).await?;
+                    }
+                    Then::Page(_) => {}
                 }
                 let origin = self.origin(now);
                 // last, since it takes the feed's lock, which everybody else waits for
@@ -183,7 +194,8 @@ impl Enumeration<'_> {
         unlisted: i64,
         now: DateTime<Utc>,
     ) -> Result<bool, Stop> {
-        let page = self.page(records, &[], unlisted, Then::Page(""), now);
+        let rows = PageRows::read(self.endpoint, records);
+        let page = self.page(rows, unlisted, Then::Page(""), now);
         let mut connection = self.engine.pool.get().await.map_err(anyhow::Error::from)?;
         let trial: Result<(), Trial> = connection
             .transaction(async |connection| {
@@ -203,13 +215,11 @@ impl Enumeration<'_> {
 
     fn page(
         &self,
-        records: &[Box<RawValue>],
-        refused: &[usize],
+        rows: PageRows,
         unlisted: i64,
         then: Then<'_>,
         now: DateTime<Utc>,
     ) -> StoredPage {
-        let rows = PageRows::read_without(self.endpoint, records, refused);
         let next = match then {
             Then::Page(cursor) => Some(cursor),
             Then::End(_) => None,
@@ -260,7 +270,12 @@ impl Enumeration<'_> {
         if self.state.removals_held_back > 0 {
             held::forget_shown(connection, &self.run.integration_id, &page.seen).await?;
         }
-        parked::park(connection, self.run, &page.readable, &page.parked, now).await?;
+        if !page.parked.is_empty() {
+            self.has_parked.store(true, Ordering::Relaxed);
+        }
+        if self.has_parked.load(Ordering::Relaxed) {
+            parked::park(connection, self.run, &page.readable, &page.parked, now).await?;
+        }
         ledger::note(connection, &self.run.integration_id, &page.sightings, now).await?;
         let (effect, stubbed) = page.writes.run(connection).await?;
         for table in stubbed {
