@@ -235,6 +235,9 @@ async fn named<T>(name: &'static str, part: impl Future<Output = T>) -> (&'stati
     (name, part.await)
 }
 
+/// The schedule looks for all workers of the process, and rings; by itself a worker looks so much more rarely.
+const LOOKS_OF_THE_SCHEDULE: u32 = 60;
+
 /// Takes runs as long as there are any, then waits for the doorbell or looks again after a while.
 async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
@@ -264,7 +267,7 @@ async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()>
 async fn rest(engine: &Engine, rung: Notified<'_>) {
     tokio::select! {
         () = rung => {}
-        () = nap(engine, engine.settings.poll) => {}
+        () = nap(engine, engine.settings.poll * LOOKS_OF_THE_SCHEDULE) => {}
     }
 }
 
@@ -305,8 +308,8 @@ async fn listen(engine: &Engine, url: &SecretString, pause: &mut Duration) -> an
 async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
         match look_at_schedule(&engine).await {
-            Ok(0) => {}
-            Ok(_) => engine.doorbell.notify_waiters(),
+            Ok(false) => {}
+            Ok(true) => engine.doorbell.notify_waiters(),
             Err(error) => {
                 tracing::error!(
                     error = format!("{error:#}"),
@@ -319,9 +322,12 @@ async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look_at_schedule(engine: &Engine) -> anyhow::Result<usize> {
+/// Queues what is due; returns whether there is anything to do.
+async fn look_at_schedule(engine: &Engine) -> anyhow::Result<bool> {
     let mut connection = engine.pool.get().await?;
-    Ok(schedule::tick(&mut connection, (engine.clock)()).await?)
+    let now = (engine.clock)();
+    let queued = schedule::tick(&mut connection, now).await?;
+    Ok(queued > 0 || queue::is_any_due(&mut connection, now).await?)
 }
 
 /// Apart from the schedule: a Kombo that answers slowly must not keep fetches from falling due.

@@ -201,10 +201,7 @@ async fn is_believed(
         return Ok(absent.rows > 0);
     }
     let live_now = live_rows(connection, writer.integration_id, table).await?;
-    if !writer
-        .allowance
-        .covers(absent.live, live_now, saw_anything)
-    {
+    if !writer.allowance.covers(absent.live, live_now, saw_anything) {
         held::warn(run, absent.live);
         hold_absent(connection, run, table, writer).await?;
         return Ok(false);

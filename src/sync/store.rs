@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::run::{Enumeration, ReadPage, Stop, marks_lost};
 use super::states::{self, Outlook};
@@ -34,37 +33,20 @@ const TRANSACTION_TRIES: u32 = 5;
 /// the feed that was read and is given anew after a crash would hide the change that gets it.
 const WITHOUT_WAITING_FOR_THE_DISK: &str = "SET LOCAL synchronous_commit = off";
 
-/// So few refused records are parked even where they are the whole page.
-const FEW: usize = 5;
-
 /// What only the last page's transaction needs.
 #[derive(Clone, Copy)]
-struct End {
+pub(super) struct End {
     /// When Kombo answered last, by its clock.
     kombo_now: Option<DateTime<Utc>>,
 }
 
 /// What comes after a page.
 #[derive(Clone, Copy)]
-enum Then<'a> {
+pub(super) enum Then<'a> {
     /// The page at this cursor.
     Page(&'a str),
     /// The run's end.
     End(End),
-}
-
-/// Why a trial of some records ended; never committed.
-enum Trial {
-    /// The database takes them.
-    Fits,
-    /// It does not, or it failed.
-    Failed(Stop),
-}
-
-impl From<DieselError> for Trial {
-    fn from(error: DieselError) -> Self {
-        Self::Failed(error.into())
-    }
 }
 
 impl Enumeration<'_> {
@@ -138,7 +120,9 @@ impl Enumeration<'_> {
                         stored.changes.extend(self.end(connection, end, now).await?);
                     }
                     Then::Page(_) if stored.changes.is_empty() => {
-                        connection.batch_execute(WITHOUT_WAITING_FOR_THE_DISK).await?;
+                        connection
+                            .batch_execute(WITHOUT_WAITING_FOR_THE_DISK)
+                            .await?;
                     }
                     Then::Page(_) => {}
                 }
@@ -150,70 +134,7 @@ impl Enumeration<'_> {
             .await
     }
 
-    /// The positions of the records that the database refuses, found by halving: each alone spoils a page.
-    async fn refused(
-        &self,
-        records: &[Box<RawValue>],
-        unlisted: i64,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<usize>, Stop> {
-        let mut refused = Vec::new();
-        // without any record it must work, or else the records are not what is wrong
-        if !self.fits(&[], unlisted, now).await? {
-            return Ok(refused);
-        }
-        let mut ranges: Vec<_> = std::iter::once(0..records.len()).collect();
-        while let Some(range) = ranges.pop() {
-            if range.is_empty() || self.fits(&records[range.clone()], unlisted, now).await? {
-                continue;
-            }
-            if range.len() == 1 {
-                refused.push(range.start);
-                continue;
-            }
-            let middle = range.start + range.len() / 2;
-            ranges.push(range.start..middle);
-            ranges.push(middle..range.end);
-        }
-        // so many at once are not what is wrong: a full disk refuses each of them too
-        if refused.len() > FEW && refused.len() * 2 > records.len() {
-            return Ok(Vec::new());
-        }
-        tracing::warn!(
-            self.run.id,
-            records = refused.len(),
-            "the database refuses records of a page; they are parked"
-        );
-        Ok(refused)
-    }
-
-    /// Whether the database takes some records; nothing is left of the trial.
-    async fn fits(
-        &self,
-        records: &[Box<RawValue>],
-        unlisted: i64,
-        now: DateTime<Utc>,
-    ) -> Result<bool, Stop> {
-        let rows = PageRows::read(self.endpoint, records);
-        let page = self.page(rows, unlisted, Then::Page(""), now);
-        let mut connection = self.engine.pool.get().await.map_err(anyhow::Error::from)?;
-        let trial: Result<(), Trial> = connection
-            .transaction(async |connection| {
-                if !queue::hold(connection, self.run).await? {
-                    return Err(Trial::Failed(Stop::LeaseLost));
-                }
-                self.store_page(connection, &page, now).await?;
-                Err(Trial::Fits)
-            })
-            .await;
-        match trial {
-            Ok(()) | Err(Trial::Fits) => Ok(true),
-            Err(Trial::Failed(stop)) if stop.is_refusal() => Ok(false),
-            Err(Trial::Failed(stop)) => Err(stop),
-        }
-    }
-
-    fn page(
+    pub(super) fn page(
         &self,
         rows: PageRows,
         unlisted: i64,
@@ -257,7 +178,7 @@ impl Enumeration<'_> {
         }
     }
 
-    async fn store_page(
+    pub(super) async fn store_page(
         &self,
         connection: &mut AsyncPgConnection,
         page: &StoredPage,
@@ -383,13 +304,13 @@ impl Enumeration<'_> {
 }
 
 /// What a page's transaction leaves to do.
-struct Stored {
+pub(super) struct Stored {
     changes: Vec<Change>,
     unlisted: i64,
 }
 
 /// A page made ready for its transaction.
-struct StoredPage {
+pub(super) struct StoredPage {
     writes: PageWrites,
     /// Ids by table.
     seen: Vec<(&'static Table, Vec<String>)>,
