@@ -249,8 +249,9 @@ async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()>
             .await
             .unwrap_or_else(|_| Err(anyhow::anyhow!("a worker panicked; the log says where")));
         match worked {
-            // there may be more, or somebody else's by now: wake the colleagues
-            Ok(Some(_)) => engine.doorbell.notify_waiters(),
+            // what waited behind it may be nothing for us: wake the colleagues
+            Ok(Some(_)) if appetite == Appetite::Deltas => engine.doorbell.notify_waiters(),
+            Ok(Some(_)) => {}
             Ok(None) => rest(&engine, rung).await,
             Err(error) => {
                 tracing::error!(
