@@ -239,7 +239,8 @@ impl<'a> Enumeration<'a> {
         Ok(fetched)
     }
 
-    /// Fetches a page and reads it, so that both are done while the page before is written.
+    /// Fetches a page and reads it, so that both are done while the page before is written. Read on a thread of its
+    /// own: the open transaction beside must not wait for it.
     async fn fetch(&self, cursor: Option<&str>) -> Result<ReadPage, KomboError> {
         let request = PageRequest {
             cursor,
@@ -247,12 +248,14 @@ impl<'a> Enumeration<'a> {
             ..self.request()
         };
         let Fetched { page, times } = self.engine.kombo.page(request, &self.engine.clock).await?;
-        Ok(ReadPage {
-            rows: PageRows::read(self.endpoint, &page.records),
+        let endpoint = self.endpoint;
+        let reading = tokio::task::spawn_blocking(move || ReadPage {
+            rows: PageRows::read(endpoint, &page.records),
             records: page.records,
             next: page.next,
             times,
-        })
+        });
+        reading.await.map_err(|_| reading_broke_off())
     }
 
     /// What every request of the run has in common.
@@ -289,6 +292,17 @@ pub(super) fn marks_lost() -> Stop {
         log_url: None,
         retry_after: None,
     })
+}
+
+/// A defect of ours, or this process is about to end: either costs an attempt, not the run.
+fn reading_broke_off() -> KomboError {
+    KomboError {
+        remedy: Remedy::RetryLater,
+        code: "MIRROR.READING_BROKE_OFF".to_owned(),
+        message: "a page could not be read to its end; the log says why".to_owned(),
+        log_url: None,
+        retry_after: None,
+    }
 }
 
 /// F16: an endless enumeration is a fault of the source, not work.
