@@ -250,6 +250,9 @@ async fn named<T>(name: &'static str, part: impl Future<Output = T>) -> (&'stati
     (name, part.await)
 }
 
+/// The schedule looks for all workers of the process, and rings; by itself a worker looks so much more rarely.
+const LOOKS_OF_THE_SCHEDULE: u32 = 60;
+
 /// Takes runs as long as there are any, then waits for the doorbell or looks again after a while.
 async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
@@ -261,8 +264,9 @@ async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()>
             .await
             .unwrap_or_else(|_| Err(anyhow::anyhow!("a worker panicked; the log says where")));
         match worked {
-            // there may be more, or somebody else's by now: wake the colleagues
-            Ok(Some(_)) => engine.doorbell.notify_waiters(),
+            // what waited behind it may be nothing for us: wake the colleagues
+            Ok(Some(_)) if appetite == Appetite::Deltas => engine.doorbell.notify_waiters(),
+            Ok(Some(_)) => {}
             Ok(None) => rest(&engine, rung).await,
             Err(error) => {
                 tracing::error!(
@@ -279,7 +283,7 @@ async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()>
 async fn rest(engine: &Engine, rung: Notified<'_>) {
     tokio::select! {
         () = rung => {}
-        () = nap(engine, engine.settings.poll) => {}
+        () = nap(engine, engine.settings.poll * LOOKS_OF_THE_SCHEDULE) => {}
     }
 }
 
@@ -320,8 +324,8 @@ async fn listen(engine: &Engine, url: &SecretString, pause: &mut Duration) -> an
 async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
     while !*engine.stop.borrow() {
         match look_at_schedule(&engine).await {
-            Ok(0) => {}
-            Ok(_) => engine.doorbell.notify_waiters(),
+            Ok(false) => {}
+            Ok(true) => engine.doorbell.notify_waiters(),
             Err(error) => {
                 tracing::error!(
                     error = format!("{error:#}"),
@@ -334,9 +338,12 @@ async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look_at_schedule(engine: &Engine) -> anyhow::Result<usize> {
+/// Queues what is due; returns whether there is anything to do.
+async fn look_at_schedule(engine: &Engine) -> anyhow::Result<bool> {
     let mut connection = engine.pool.get().await?;
-    Ok(schedule::tick(&mut connection, (engine.clock)()).await?)
+    let now = (engine.clock)();
+    let queued = schedule::tick(&mut connection, now).await?;
+    Ok(queued > 0 || queue::is_any_due(&mut connection, now).await?)
 }
 
 /// Apart from the schedule: a Kombo that answers slowly must not keep fetches from falling due.

@@ -5,6 +5,7 @@
 //! must never call Kombo itself.
 
 mod absence;
+mod known;
 mod life;
 
 use std::time::Duration;
@@ -126,6 +127,9 @@ pub async fn register(
     details: &Details,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
+    if known::is_known(connection, id, details).await? {
+        return Ok(true);
+    }
     diesel::insert_into(integrations::table)
         .values((
             integrations::id.eq(id),

@@ -18,6 +18,7 @@ pub mod page;
 pub mod record;
 pub mod skills;
 pub mod store;
+mod stubs;
 pub mod table;
 pub mod users;
 

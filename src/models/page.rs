@@ -3,7 +3,7 @@
 //! Why gather: a page is stored in one transaction with one statement per table, an id that appears
 //! twice must be settled first (F22), and a record that turns out unreadable half-way must leave nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
@@ -206,17 +206,21 @@ fn batch<'a>(batches: &'a mut Vec<Batch>, table: &'static Table) -> &'a mut Batc
         .iter()
         .position(|batch| batch.table.name == table.name)
         .unwrap_or_else(|| {
-            batches.push(Batch {
-                table,
-                rows: Vec::new(),
-                by_id: HashMap::new(),
-            });
+            batches.push(Batch::new(table));
             batches.len() - 1
         });
     &mut batches[position]
 }
 
 impl Batch {
+    fn new(table: &'static Table) -> Self {
+        Self {
+            table,
+            rows: Vec::new(),
+            by_id: HashMap::new(),
+        }
+    }
+
     /// Adds a row; of two with one id the newest `changed_at` stays, the later one on a tie. Returns
     /// whether the id is new to the batch.
     fn push(&mut self, row: Row) -> bool {
@@ -230,6 +234,16 @@ impl Batch {
             *known = row;
         }
         false
+    }
+
+    /// The rows with some ids.
+    #[must_use]
+    pub fn only(&self, ids: &HashSet<&str>) -> Self {
+        let mut only = Self::new(self.table);
+        for row in self.rows.iter().filter(|row| ids.contains(&*row.id)) {
+            only.push(row.clone());
+        }
+        only
     }
 
     /// Whether a row with this id is in the batch.

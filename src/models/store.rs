@@ -13,6 +13,7 @@ use super::effect::{Effect, Written};
 use super::lists::{self, Allowance, ListWrite};
 use super::page::{Batch, PageRows};
 use super::record::{Row, Value};
+use super::stubs::Stubs;
 use super::table::{ColumnKind, Table};
 use crate::db::Statement;
 
@@ -143,7 +144,7 @@ pub(super) fn names(table: &Table, prefix: &str) -> String {
 pub struct PageWrites {
     lists: Vec<ListWrite>,
     upserts: Vec<(&'static Table, Statement)>,
-    stubs: Vec<(&'static Table, Statement)>,
+    stubs: Stubs,
     is_surprised: bool,
 }
 
@@ -158,11 +159,7 @@ impl PageWrites {
                 .into_iter()
                 .map(|batch| (batch.table, upsert(writer, batch)))
                 .collect(),
-            stubs: page
-                .stubs
-                .into_iter()
-                .map(|batch| (batch.table, insert_stubs(writer, batch)))
-                .collect(),
+            stubs: Stubs::new(writer, page.stubs),
             is_surprised: writer.is_surprised(),
         }
     }
@@ -196,12 +193,7 @@ impl PageWrites {
             }
         }
         effect.merge_changes();
-        let mut stubbed = Vec::new();
-        for (table, statement) in &self.stubs {
-            if statement.execute(connection).await? > 0 {
-                stubbed.push(*table);
-            }
-        }
+        let stubbed = self.stubs.insert(connection).await?;
         Ok((effect, stubbed))
     }
 }
@@ -269,27 +261,6 @@ fn upsert(writer: &Writer<'_>, batch: Batch) -> Statement {
             .map(|column| format!("{0} = excluded.{0}", column.name))
             .collect::<Vec<_>>()
             .join(", "),
-    ));
-    statement
-}
-
-/// Creates rows for ids that the mirror does not know; a row that exists stays as it is (rule 9).
-fn insert_stubs(writer: &Writer<'_>, batch: Batch) -> Statement {
-    let table = batch.table;
-    let mut statement = Statement::fixed();
-    let incoming = batch.into_columns().bind_as_rows(&mut statement);
-    let integration = statement.text(writer.integration_id);
-    let now = statement.time(Some(writer.now));
-    // observed at the beginning of time: any fetch of the row's own endpoint may fill it, even one that
-    // began before this page
-    statement.push(&format!(
-        "INSERT INTO {table} (integration_id, id, {columns}, unknown_fields, observed_at, mirrored_at, incomplete) \
-         SELECT {integration}, n.id, {new}, n.unknown_fields, 'epoch', {now}, true FROM ({incoming}) n \
-         WHERE NOT EXISTS (SELECT FROM {table} p WHERE p.integration_id = {integration} AND p.id = n.id) \
-         ORDER BY n.id ON CONFLICT (integration_id, id) DO NOTHING",
-        table = table.name,
-        columns = names(table, ""),
-        new = names(table, "n."),
     ));
     statement
 }

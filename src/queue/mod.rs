@@ -10,6 +10,7 @@
 
 mod look;
 mod orders;
+mod requests;
 mod work;
 
 use std::time::Duration;
@@ -79,6 +80,7 @@ use schema::sync_runs;
 
 pub use look::{Look, look, moved_since};
 pub use orders::{Cancelled, cancel, cancel_open, integration_of, put_back, wake};
+pub use requests::enqueue;
 pub use work::{
     Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
     postpone, release, restart, succeed,
@@ -159,59 +161,6 @@ pub struct Enqueued {
     pub coalesced: bool,
 }
 
-/// Adds a run, or strengthens the one that is already waiting: FULL absorbs DELTA, the better lane wins, and so
-/// does the earlier moment, since a clock that was ahead may have queued it.
-/// A run that is already working does not count: it may have passed the change (rule 5). Workers hear of it
-/// with the commit.
-///
-/// # Errors
-/// Whatever Postgres says.
-pub async fn enqueue(
-    connection: &mut AsyncPgConnection,
-    request: &Request<'_>,
-    now: DateTime<Utc>,
-) -> QueryResult<Enqueued> {
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        id: i64,
-        #[diesel(sql_type = Nullable<Text>)]
-        waiting_mode: Option<String>,
-    }
-    let mut statement = Statement::fixed();
-    let integration = statement.text(request.integration_id);
-    let endpoint = statement.text(request.endpoint.name);
-    let mode = statement.text(request.mode.as_str());
-    let trigger = statement.text(request.trigger.as_str());
-    let lane = statement.bigint(lane(request.mode, request.trigger));
-    let requested_by = statement.nullable_texts(vec![request.requested_by.map(str::to_owned)]);
-    let reasons = statement.text(Value::Array(vec![request.reason.clone()]).to_string());
-    let now = statement.time(Some(now));
-    statement.push(&format!(
-        "WITH waiting AS (SELECT mode FROM sync_runs \
-           WHERE integration_id = {integration} AND endpoint = {endpoint} AND status = 'QUEUED') \
-         INSERT INTO sync_runs AS r (integration_id, endpoint, mode, trigger, lane, requested_by, reasons, status, queued_at, available_at) \
-         VALUES ({integration}, {endpoint}, {mode}, {trigger}, {lane}, ({requested_by}::text[])[1], {reasons}::jsonb, 'QUEUED', {now}, {now}) \
-         ON CONFLICT (integration_id, endpoint) WHERE status = 'QUEUED' DO UPDATE SET \
-           mode = CASE WHEN excluded.mode = 'FULL' THEN 'FULL' ELSE r.mode END, \
-           lane = LEAST(r.lane, excluded.lane), available_at = LEAST(r.available_at, excluded.available_at), \
-           requested_by = COALESCE(r.requested_by, excluded.requested_by), \
-           reasons = CASE WHEN jsonb_array_length(r.reasons) < {REASONS_KEPT} THEN r.reasons || excluded.reasons ELSE r.reasons END \
-         RETURNING r.id, (SELECT mode FROM waiting) AS waiting_mode",
-    ));
-    let row: Row = statement.get_result(connection).await?;
-    let coalesced = row
-        .waiting_mode
-        .is_some_and(|waiting| Mode::from_text(&waiting) >= request.mode);
-    if !coalesced {
-        notify(connection).await?;
-    }
-    Ok(Enqueued {
-        run_id: row.id,
-        coalesced,
-    })
-}
-
 /// Wakes the workers of all processes when the transaction commits.
 async fn notify(connection: &mut AsyncPgConnection) -> QueryResult<()> {
     connection.batch_execute(&format!("NOTIFY {CHANNEL}")).await
@@ -282,6 +231,43 @@ pub enum Appetite<'a> {
     Of(&'a str),
 }
 
+/// Open runs that may be fetched.
+const OPEN: &str = "sync_runs r JOIN integrations i ON i.id = r.integration_id \
+     WHERE r.status IN ('QUEUED', 'RUNNING') AND NOT i.paused AND i.deleted_at IS NULL";
+
+/// Whether an open run `r` can be claimed at the moment `now`.
+fn due(now: &str) -> String {
+    format!(
+        "(r.available_at <= {now} OR r.available_at > {now} + interval '2 days') \
+         AND CASE r.status WHEN 'RUNNING' THEN r.lease_until IS NULL OR r.lease_until < {now} OR r.lease_until > {now} + interval '1 day' \
+           ELSE NOT EXISTS (SELECT FROM sync_runs a WHERE a.integration_id = r.integration_id \
+             AND a.endpoint = r.endpoint AND a.status = 'RUNNING') END"
+    )
+}
+
+/// Whether any run is due. One look for all workers of a process: what nobody rings for, a wait that is over and a
+/// worker that died, is found by it.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn is_any_due(
+    connection: &mut AsyncPgConnection,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Bool)]
+        is_due: bool,
+    }
+    let mut statement = Statement::fixed();
+    let now = statement.time(Some(now));
+    statement.push(&format!(
+        "SELECT EXISTS (SELECT FROM {OPEN} AND {}) AS is_due",
+        due(&now)
+    ));
+    Ok(statement.get_result::<Row>(connection).await?.is_due)
+}
+
 /// Takes the next run that is due: a waiting one whose endpoint nobody works on, or a working one without
 /// a living lease. Its fencing token rises, so whoever had it before writes nothing more.
 ///
@@ -307,17 +293,14 @@ pub async fn claim(
     let only = statement.nullable_texts(vec![only]);
     // a newer version beside this one may know more, and would find its runs failed
     let known = statement.texts(models::ALL.iter().map(|one| one.name.to_owned()).collect());
+    let due = due(&now);
     statement.push(&format!(
         "UPDATE sync_runs SET status = 'RUNNING', lease_token = lease_token + 1, lease_until = {until}, \
            attempts = attempts + 1, started_at = COALESCE(started_at, {now}) \
-         WHERE id = (SELECT r.id FROM sync_runs r JOIN integrations i ON i.id = r.integration_id \
-           WHERE r.status IN ('QUEUED', 'RUNNING') AND (r.available_at <= {now} OR r.available_at > {now} + interval '2 days') \
+         WHERE id = (SELECT r.id FROM {OPEN} AND {due} \
              AND r.integration_id = COALESCE(({only}::text[])[1], r.integration_id) \
-             AND r.endpoint = ANY({known}::text[]) AND NOT i.paused AND i.deleted_at IS NULL AND ({anything} OR (r.mode = 'DELTA' AND EXISTS (SELECT FROM endpoint_states s \
+             AND r.endpoint = ANY({known}::text[]) AND ({anything} OR (r.mode = 'DELTA' AND EXISTS (SELECT FROM endpoint_states s \
                WHERE s.integration_id = r.integration_id AND s.endpoint = r.endpoint AND s.watermark IS NOT NULL))) \
-             AND CASE r.status WHEN 'RUNNING' THEN r.lease_until IS NULL OR r.lease_until < {now} OR r.lease_until > {now} + interval '1 day' \
-               ELSE NOT EXISTS (SELECT FROM sync_runs a WHERE a.integration_id = r.integration_id \
-                 AND a.endpoint = r.endpoint AND a.status = 'RUNNING') END \
            ORDER BY r.lane, r.available_at, r.id FOR UPDATE OF r SKIP LOCKED LIMIT 1) \
          RETURNING id, integration_id, endpoint, mode, lane, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked, records_unlisted, \
            jsonb_path_exists(reasons, '$[*].webhookEvent') AS is_announced",

@@ -11,6 +11,7 @@ mod parked;
 pub mod plan;
 mod removals;
 mod run;
+mod sift;
 mod states;
 mod store;
 

@@ -79,6 +79,16 @@ pub(super) async fn park(
     Ok(())
 }
 
+/// Whether any record of the run's endpoint is parked.
+pub(super) async fn has_any(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<bool> {
+    let parked = parked_records::table
+        .filter(parked_records::integration_id.eq(&run.integration_id))
+        .filter(parked_records::endpoint.eq(&run.endpoint));
+    diesel::select(diesel::dsl::exists(parked))
+        .get_result(connection)
+        .await
+}
+
 /// Records that earlier runs parked and whose ids are known, the longest waiting first.
 pub(super) async fn ids(
     connection: &mut AsyncPgConnection,

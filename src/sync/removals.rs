@@ -25,6 +25,7 @@ mod schema {
             run_id -> BigInt,
             table_name -> Text,
             id -> Text,
+            ids -> Array<Text>,
         }
     }
 }
@@ -73,29 +74,31 @@ fn alive(table: &Table) -> &'static str {
     }
 }
 
-/// Remembers ids of a full fetch; returns how many were new to the run.
+/// Remembers the ids of a page of a full fetch, one row for each table; returns how many marks there are more.
 pub(super) async fn mark_seen(
     connection: &mut AsyncPgConnection,
     run_id: i64,
     seen: &[(&'static Table, Vec<String>)],
 ) -> QueryResult<i64> {
-    let mut new = 0;
+    let mut marks = 0;
     for (table, ids) in seen {
-        if ids.is_empty() {
+        let Some((first, others)) = ids.split_first() else {
             continue;
-        }
+        };
         let mut statement = Statement::fixed();
         let run = statement.bigint(run_id);
         let name = statement.text(table.name);
-        let ids = statement.texts(ids.clone());
+        let id = statement.text(first);
+        let ids = statement.texts(others.to_vec());
+        // an earlier page may have begun with the same record: then it is marked twice, and counted twice
         statement.push(&format!(
-            "INSERT INTO seen_records (run_id, table_name, id) \
-             SELECT {run}, {name}, id FROM UNNEST({ids}::text[]) AS u(id) ON CONFLICT DO NOTHING"
+            "INSERT INTO seen_records AS s (run_id, table_name, id, ids) VALUES ({run}, {name}, {id}, {ids}::text[]) \
+             ON CONFLICT (run_id, table_name, id) DO UPDATE SET ids = s.ids || excluded.id || excluded.ids"
         ));
-        let marked = statement.execute(connection).await?;
-        new += i64::try_from(marked).unwrap_or(i64::MAX);
+        statement.execute(connection).await?;
+        marks += i64::try_from(others.len()).unwrap_or(i64::MAX) + 1;
     }
-    Ok(new)
+    Ok(marks)
 }
 
 /// What a run has come to, its last page included.
@@ -127,7 +130,8 @@ pub(super) async fn totals(connection: &mut AsyncPgConnection, run_id: i64) -> Q
     let mut statement = Statement::fixed();
     let run = statement.bigint(run_id);
     statement.push(&format!(
-        "SELECT seen_marks AS expected_marks, (SELECT count(*) FROM seen_records WHERE run_id = {run}) AS marks, \
+        "SELECT seen_marks AS expected_marks, (SELECT coalesce(sum(1 + cardinality(ids)), 0)::bigint \
+             FROM seen_records WHERE run_id = {run}) AS marks, \
            records_parked AS parked, records_unlisted AS unlisted FROM sync_runs WHERE id = {run}"
     ));
     statement.get_result(connection).await
@@ -184,7 +188,7 @@ pub(super) async fn remove_absent(
     Ok(removed)
 }
 
-/// Whether absent rows of a table may go; counts them, or holds them back.
+/// Whether there are absent rows of a table and they may go; counts those that are live, or holds them back.
 async fn is_believed(
     connection: &mut AsyncPgConnection,
     run: &Run,
@@ -193,13 +197,17 @@ async fn is_believed(
     saw_anything: bool,
 ) -> QueryResult<bool> {
     let absent = absent(connection, run, table, writer).await?;
+    if absent.live == 0 {
+        return Ok(absent.rows > 0);
+    }
     let live_now = live_rows(connection, writer.integration_id, table).await?;
-    if !writer.allowance.covers(absent, live_now, saw_anything) {
-        held::warn(run, absent);
+    if !writer.allowance.covers(absent.live, live_now, saw_anything) {
+        held::warn(run, absent.live);
         hold_absent(connection, run, table, writer).await?;
         return Ok(false);
     }
-    queue::count_removals(connection, run, absent, writer.unannounced_before.is_some()).await?;
+    let is_drift = writer.unannounced_before.is_some();
+    queue::count_removals(connection, run, absent.live, is_drift).await?;
     Ok(true)
 }
 
@@ -221,61 +229,93 @@ pub(super) async fn candidates(
     }
     let saw_anything = !shown.is_empty();
     let mut statement = Statement::fixed();
-    let absence = absence(&mut statement, run, table, writer);
+    let Absence { with, rows, .. } = absence(&mut statement, run, table, writer);
     let shown = statement.texts(shown);
-    let rows = statement.bigint(limit + 1);
+    let most = statement.bigint(limit + 1);
     statement.push(&format!(
-        "SELECT t.id FROM {} t WHERE {absence} AND {} AND t.id <> ALL({shown}::text[]) ORDER BY t.id LIMIT {rows}",
-        table.name,
+        "{with} SELECT t.id FROM {rows} WHERE {} AND t.id <> ALL({shown}::text[]) LIMIT {most}",
         alive(table),
     ));
-    let saw_anything = saw_anything || totals(connection, run.id).await?.marks > 0;
     let ids: Vec<Id> = statement.get_results(connection).await?;
     let absent = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    if absent > limit {
+    if absent == 0 || absent > limit {
         return Ok(Vec::new());
     }
+    let saw_anything = saw_anything || totals(connection, run.id).await?.marks > 0;
     let live = live_rows(connection, writer.integration_id, table).await?;
     let would_go = writer.allowance.covers(absent, live, saw_anything);
-    Ok(ids
+    let mut ids: Vec<String> = ids
         .into_iter()
         .filter(|_| would_go)
         .map(|row| row.id)
-        .collect())
+        .collect();
+    ids.sort_unstable();
+    Ok(ids)
 }
 
-/// Rows that are there, not seen, and not written by a younger fetch. Not stubs: a revision without a course
-/// is in no enumeration and exists all the same.
-///
-/// OFFSET 0 keeps the look-up of each mark an index look-up. As a join, planned without statistics of a
-/// table that is filled and emptied by every run, it took time by the square of the rows.
-fn absence(statement: &mut Statement, run: &Run, table: &Table, writer: &Writer<'_>) -> String {
+/// Rows that are there, not seen, and not written by a younger fetch. Not stubs: a revision without a course is in no
+/// enumeration and exists all the same.
+struct Absence {
+    /// A WITH clause that names them `absent`.
+    with: String,
+    /// They, as rows `t`.
+    rows: String,
+    /// What a row `t` must fulfil beside not being seen.
+    may_be: String,
+}
+
+/// Rows and marks are put together and grouped, which takes time by their number whatever the planner expects. As a
+/// join, planned without statistics of a table that is filled and emptied by every run, it takes time by the square.
+fn absence(statement: &mut Statement, run: &Run, table: &Table, writer: &Writer<'_>) -> Absence {
     let integration = statement.text(writer.integration_id);
     let run_id = statement.bigint(run.id);
     let name = statement.text(table.name);
     let observed = statement.time(Some(writer.observed_at));
-    format!(
+    let may_be = format!(
         "t.integration_id = {integration} AND t.missing_since IS NULL AND NOT t.incomplete \
-         AND t.observed_at <= {observed} AND NOT EXISTS (SELECT FROM seen_records s \
-           WHERE s.run_id = {run_id} AND s.table_name = {name} AND s.id = t.id OFFSET 0)"
-    )
+         AND t.observed_at <= {observed}"
+    );
+    Absence {
+        with: format!(
+            "WITH absent AS MATERIALIZED (SELECT u.id FROM (\
+               SELECT t.id, false AS seen FROM {} t WHERE {may_be} UNION ALL \
+               SELECT unnest(s.id || s.ids), true FROM seen_records s WHERE s.run_id = {run_id} AND s.table_name = {name}\
+             ) u GROUP BY u.id HAVING NOT bool_or(u.seen))",
+            table.name
+        ),
+        rows: format!(
+            "absent a CROSS JOIN LATERAL (\
+               SELECT * FROM {} p WHERE p.integration_id = {integration} AND p.id = a.id OFFSET 0) t",
+            table.name
+        ),
+        may_be,
+    }
 }
 
-/// Live rows that are absent.
+/// How many rows are absent.
+#[derive(diesel::QueryableByName)]
+struct Absent {
+    /// All of them.
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+    /// Those that Kombo had not deleted before.
+    #[diesel(sql_type = BigInt)]
+    live: i64,
+}
+
 async fn absent(
     connection: &mut AsyncPgConnection,
     run: &Run,
     table: &Table,
     writer: &Writer<'_>,
-) -> QueryResult<i64> {
+) -> QueryResult<Absent> {
     let mut statement = Statement::fixed();
-    let absence = absence(&mut statement, run, table, writer);
+    let Absence { with, rows, .. } = absence(&mut statement, run, table, writer);
     statement.push(&format!(
-        "SELECT count(*) AS count FROM {} t WHERE {absence} AND {}",
-        table.name,
+        "{with} SELECT count(*) AS rows, count(*) FILTER (WHERE {}) AS live FROM {rows}",
         alive(table),
     ));
-    Ok(statement.get_result::<Count>(connection).await?.count)
+    statement.get_result(connection).await
 }
 
 /// Marks the absent rows; returns those that were alive.
@@ -293,7 +333,7 @@ async fn mark_absent(
         was_live: bool,
     }
     let mut statement = Statement::fixed();
-    let absence = absence(&mut statement, run, table, writer);
+    let Absence { with, may_be, .. } = absence(&mut statement, run, table, writer);
     let observed = statement.time(Some(writer.observed_at));
     let now = statement.time(Some(writer.now));
     let was_live = if table.has_tombstones() {
@@ -302,8 +342,8 @@ async fn mark_absent(
         "true"
     };
     statement.push(&format!(
-        "UPDATE {} t SET missing_since = {now}, observed_at = {observed}, mirrored_at = {now} \
-         WHERE {absence} RETURNING t.id, {was_live} AS was_live",
+        "{with} UPDATE {} t SET missing_since = {now}, observed_at = {observed}, mirrored_at = {now} \
+         FROM absent a WHERE {may_be} AND t.id = a.id RETURNING t.id, {was_live} AS was_live",
         table.name,
     ));
     let marked: Vec<Marked> = statement.get_results(connection).await?;
@@ -322,11 +362,11 @@ async fn hold_absent(
     writer: &Writer<'_>,
 ) -> QueryResult<()> {
     let mut statement = Statement::fixed();
-    let absence = absence(&mut statement, run, table, writer);
+    let Absence { with, rows, .. } = absence(&mut statement, run, table, writer);
     let run_id = statement.bigint(run.id);
     statement.push(&format!(
-        "INSERT INTO held_back_removals (integration_id, table_name, id, run_id) \
-         SELECT t.integration_id, '{name}', t.id, {run_id} FROM {name} t WHERE {absence} AND {} \
+        "{with} INSERT INTO held_back_removals (integration_id, table_name, id, run_id) \
+         SELECT t.integration_id, '{name}', t.id, {run_id} FROM {rows} WHERE {} \
          ON CONFLICT (integration_id, table_name, id, linked_id) DO UPDATE SET run_id = excluded.run_id",
         alive(table),
         name = table.name,

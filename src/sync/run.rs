@@ -4,15 +4,17 @@
 //! run holds at most two pages, however large the endpoint is.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use serde_json::value::RawValue;
 
-use super::removals;
 use super::states::{self, EndpointState};
-use super::{Engine, endpoint_of, lane_of};
+use super::{Engine, endpoint_of, lane_of, parked, removals};
 use crate::integrations;
-use crate::kombo::{Error as KomboError, Fetched, PageRequest, Remedy};
+use crate::kombo::{Error as KomboError, Fetched, PageRequest, Remedy, Times};
+use crate::models::page::PageRows;
 use crate::models::{Endpoint, Mode};
 use crate::queue::{self, Failure, Run};
 
@@ -91,6 +93,18 @@ pub(super) struct Enumeration<'a> {
     overlap: TimeDelta,
     /// False while the integration or the model is switched off at Kombo (F42).
     pub(super) absence_counts: bool,
+    /// Whether records of the endpoint are parked, by this run or an earlier one; else no page need look for them.
+    pub(super) has_parked: AtomicBool,
+}
+
+/// A page, read and not yet stored.
+pub(super) struct ReadPage {
+    /// Its records as they came: some may have to be left out when the database refuses them.
+    pub(super) records: Vec<Box<RawValue>>,
+    /// What they say.
+    pub(super) rows: PageRows,
+    next: Option<String>,
+    pub(super) times: Option<Times>,
 }
 
 /// A run whose last page is stored.
@@ -113,8 +127,8 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<Complete, St
         enumeration.fetch_first().await?
     };
     let mut empty_pages = 0;
-    while let Some(next) = fetched.page.next.take() {
-        empty_pages = if fetched.page.records.is_empty() {
+    while let Some(next) = fetched.next.take() {
+        empty_pages = if fetched.records.is_empty() {
             empty_pages + 1
         } else {
             0
@@ -126,19 +140,18 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<Complete, St
             return Err(Stop::Mirror(cursor_loop()));
         }
         let (stored, following) = tokio::join!(
-            enumeration.store(&fetched.page.records, &next, unlisted),
+            enumeration.store(fetched, &next, unlisted),
             enumeration.fetch(Some(&next)),
         );
         unlisted += stored?;
         fetched = following?;
     }
-    let mut records = fetched.page.records;
-    let asked_again = enumeration.ask_again(&records, unlisted).await?;
-    records.extend(asked_again);
-    let kombo_now = fetched.times.map(|times| times.answered_at);
-    enumeration
-        .store_last(&records, unlisted, kombo_now)
-        .await?;
+    let asked_again = enumeration.ask_again(&fetched.records, unlisted).await?;
+    if !asked_again.is_empty() {
+        fetched.records.extend(asked_again);
+        fetched.rows = PageRows::read(endpoint, &fetched.records);
+    }
+    enumeration.store_last(fetched, unlisted).await?;
     Ok(Complete {
         endpoint,
         is_first_load: enumeration.state.watermark.is_none(),
@@ -178,7 +191,9 @@ impl<'a> Enumeration<'a> {
         };
         let absence_counts =
             integrations::absence_counts(&mut connection, &run.integration_id, endpoint).await?;
+        let has_parked = parked::has_any(&mut connection, run).await?;
         Ok(Self {
+            has_parked: AtomicBool::new(has_parked),
             engine,
             run,
             absence_counts,
@@ -194,7 +209,7 @@ impl<'a> Enumeration<'a> {
     }
 
     /// Fetches the first page and takes the run's moments from it.
-    async fn fetch_first(&mut self) -> Result<Fetched, Stop> {
+    async fn fetch_first(&mut self) -> Result<ReadPage, Stop> {
         let mut asked_at = (self.engine.clock)();
         let mut fetched = self.fetch(None).await?;
         let was_set_back = self
@@ -224,13 +239,23 @@ impl<'a> Enumeration<'a> {
         Ok(fetched)
     }
 
-    async fn fetch(&self, cursor: Option<&str>) -> Result<Fetched, KomboError> {
+    /// Fetches a page and reads it, so that both are done while the page before is written. Read on a thread of its
+    /// own: the open transaction beside must not wait for it.
+    async fn fetch(&self, cursor: Option<&str>) -> Result<ReadPage, KomboError> {
         let request = PageRequest {
             cursor,
             updated_after: self.updated_after,
             ..self.request()
         };
-        self.engine.kombo.page(request, &self.engine.clock).await
+        let Fetched { page, times } = self.engine.kombo.page(request, &self.engine.clock).await?;
+        let endpoint = self.endpoint;
+        let reading = tokio::task::spawn_blocking(move || ReadPage {
+            rows: PageRows::read(endpoint, &page.records),
+            records: page.records,
+            next: page.next,
+            times,
+        });
+        reading.await.map_err(|_| reading_broke_off())
     }
 
     /// What every request of the run has in common.
@@ -267,6 +292,17 @@ pub(super) fn marks_lost() -> Stop {
         log_url: None,
         retry_after: None,
     })
+}
+
+/// A defect of ours, or this process is about to end: either costs an attempt, not the run.
+fn reading_broke_off() -> KomboError {
+    KomboError {
+        remedy: Remedy::RetryLater,
+        code: "MIRROR.READING_BROKE_OFF".to_owned(),
+        message: "a page could not be read to its end; the log says why".to_owned(),
+        log_url: None,
+        retry_after: None,
+    }
 }
 
 /// F16: an endless enumeration is a fault of the source, not work.

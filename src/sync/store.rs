@@ -4,13 +4,14 @@
 //! watermark and the end of the run. Nothing of it may happen alone: what is stored without its checkpoint is
 //! lost or done twice after a crash.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use serde_json::json;
-use serde_json::value::RawValue;
 
-use super::run::{Enumeration, Stop, marks_lost};
+use super::run::{Enumeration, ReadPage, Stop, marks_lost};
 use super::states::{self, Outlook};
 use super::{held, ledger, parked, removals};
 use crate::changes::{self, Change, Origin};
@@ -26,72 +27,57 @@ use crate::queue::{self, Progress, Request, Trigger};
 /// How often a page's transaction is tried when two writers meet.
 const TRANSACTION_TRIES: u32 = 5;
 
-/// So few refused records are parked even where they are the whole page.
-const FEW: usize = 5;
+/// For a page in which nothing has changed, and that is followed by another: all that its commit keeps is how far the
+/// run has come. A crash of Postgres within the next moments takes that away as a whole, and the page is fetched
+/// again; nobody has been told anything by it. What the feed tells, and a run's end, waits for the disk: a number of
+/// the feed that was read and is given anew after a crash would hide the change that gets it.
+const WITHOUT_WAITING_FOR_THE_DISK: &str = "SET LOCAL synchronous_commit = off";
 
 /// What only the last page's transaction needs.
 #[derive(Clone, Copy)]
-struct End {
+pub(super) struct End {
     /// When Kombo answered last, by its clock.
     kombo_now: Option<DateTime<Utc>>,
 }
 
 /// What comes after a page.
 #[derive(Clone, Copy)]
-enum Then<'a> {
+pub(super) enum Then<'a> {
     /// The page at this cursor.
     Page(&'a str),
     /// The run's end.
     End(End),
 }
 
-/// Why a trial of some records ended; never committed.
-enum Trial {
-    /// The database takes them.
-    Fits,
-    /// It does not, or it failed.
-    Failed(Stop),
-}
-
-impl From<DieselError> for Trial {
-    fn from(error: DieselError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 impl Enumeration<'_> {
     /// Stores a page that is followed by the one at `next`; returns how many rows its lists stopped naming.
     pub(super) async fn store(
         &self,
-        records: &[Box<RawValue>],
+        page: ReadPage,
         next: &str,
         unlisted: i64,
     ) -> Result<i64, Stop> {
-        self.store_records(records, unlisted, Then::Page(next))
+        self.store_as_often_as_needed(page, unlisted, Then::Page(next))
             .await
     }
 
     /// Stores the last page and ends the run.
-    pub(super) async fn store_last(
-        &self,
-        records: &[Box<RawValue>],
-        unlisted: i64,
-        kombo_now: Option<DateTime<Utc>>,
-    ) -> Result<(), Stop> {
-        self.store_records(records, unlisted, Then::End(End { kombo_now }))
+    pub(super) async fn store_last(&self, page: ReadPage, unlisted: i64) -> Result<(), Stop> {
+        let kombo_now = page.times.map(|times| times.answered_at);
+        self.store_as_often_as_needed(page, unlisted, Then::End(End { kombo_now }))
             .await?;
         Ok(())
     }
 
     /// Tried again where two writers met, and without the records that the database refuses (rule 14).
-    async fn store_records(
+    async fn store_as_often_as_needed(
         &self,
-        records: &[Box<RawValue>],
+        ReadPage { records, rows, .. }: ReadPage,
         unlisted: i64,
         then: Then<'_>,
     ) -> Result<i64, Stop> {
         let now = (self.engine.clock)();
-        let mut page = self.page(records, &[], unlisted, then, now);
+        let mut page = self.page(rows, unlisted, then, now);
         let mut is_sifted = false;
         let mut tries = 1;
         loop {
@@ -104,11 +90,12 @@ impl Enumeration<'_> {
                 tries += 1;
             } else if !is_sifted && error.is_refusal() {
                 is_sifted = true;
-                let refused = self.refused(records, unlisted, now).await?;
+                let refused = self.refused(&records, unlisted, now).await?;
                 if refused.is_empty() {
                     return Err(error);
                 }
-                page = self.page(records, &refused, unlisted, then, now);
+                let rows = PageRows::read_without(self.endpoint, &records, &refused);
+                page = self.page(rows, unlisted, then, now);
             } else {
                 return Err(error);
             }
@@ -128,8 +115,16 @@ impl Enumeration<'_> {
                     return Err(Stop::LeaseLost);
                 }
                 let mut stored = self.store_page(connection, page, now).await?;
-                if let Then::End(end) = then {
-                    stored.changes.extend(self.end(connection, end, now).await?);
+                match then {
+                    Then::End(end) => {
+                        stored.changes.extend(self.end(connection, end, now).await?);
+                    }
+                    Then::Page(_) if stored.changes.is_empty() => {
+                        connection
+                            .batch_execute(WITHOUT_WAITING_FOR_THE_DISK)
+                            .await?;
+                    }
+                    Then::Page(_) => {}
                 }
                 let origin = self.origin(now);
                 // last, since it takes the feed's lock, which everybody else waits for
@@ -139,77 +134,13 @@ impl Enumeration<'_> {
             .await
     }
 
-    /// The positions of the records that the database refuses, found by halving: each alone spoils a page.
-    async fn refused(
+    pub(super) fn page(
         &self,
-        records: &[Box<RawValue>],
-        unlisted: i64,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<usize>, Stop> {
-        let mut refused = Vec::new();
-        // without any record it must work, or else the records are not what is wrong
-        if !self.fits(&[], unlisted, now).await? {
-            return Ok(refused);
-        }
-        let mut ranges: Vec<_> = std::iter::once(0..records.len()).collect();
-        while let Some(range) = ranges.pop() {
-            if range.is_empty() || self.fits(&records[range.clone()], unlisted, now).await? {
-                continue;
-            }
-            if range.len() == 1 {
-                refused.push(range.start);
-                continue;
-            }
-            let middle = range.start + range.len() / 2;
-            ranges.push(range.start..middle);
-            ranges.push(middle..range.end);
-        }
-        // so many at once are not what is wrong: a full disk refuses each of them too
-        if refused.len() > FEW && refused.len() * 2 > records.len() {
-            return Ok(Vec::new());
-        }
-        tracing::warn!(
-            self.run.id,
-            records = refused.len(),
-            "the database refuses records of a page; they are parked"
-        );
-        Ok(refused)
-    }
-
-    /// Whether the database takes some records; nothing is left of the trial.
-    async fn fits(
-        &self,
-        records: &[Box<RawValue>],
-        unlisted: i64,
-        now: DateTime<Utc>,
-    ) -> Result<bool, Stop> {
-        let page = self.page(records, &[], unlisted, Then::Page(""), now);
-        let mut connection = self.engine.pool.get().await.map_err(anyhow::Error::from)?;
-        let trial: Result<(), Trial> = connection
-            .transaction(async |connection| {
-                if !queue::hold(connection, self.run).await? {
-                    return Err(Trial::Failed(Stop::LeaseLost));
-                }
-                self.store_page(connection, &page, now).await?;
-                Err(Trial::Fits)
-            })
-            .await;
-        match trial {
-            Ok(()) | Err(Trial::Fits) => Ok(true),
-            Err(Trial::Failed(stop)) if stop.is_refusal() => Ok(false),
-            Err(Trial::Failed(stop)) => Err(stop),
-        }
-    }
-
-    fn page(
-        &self,
-        records: &[Box<RawValue>],
-        refused: &[usize],
+        rows: PageRows,
         unlisted: i64,
         then: Then<'_>,
         now: DateTime<Utc>,
     ) -> StoredPage {
-        let rows = PageRows::read_without(self.endpoint, records, refused);
         let next = match then {
             Then::Page(cursor) => Some(cursor),
             Then::End(_) => None,
@@ -247,7 +178,7 @@ impl Enumeration<'_> {
         }
     }
 
-    async fn store_page(
+    pub(super) async fn store_page(
         &self,
         connection: &mut AsyncPgConnection,
         page: &StoredPage,
@@ -260,7 +191,12 @@ impl Enumeration<'_> {
         if self.state.removals_held_back > 0 {
             held::forget_shown(connection, &self.run.integration_id, &page.seen).await?;
         }
-        parked::park(connection, self.run, &page.readable, &page.parked, now).await?;
+        if !page.parked.is_empty() {
+            self.has_parked.store(true, Ordering::Relaxed);
+        }
+        if self.has_parked.load(Ordering::Relaxed) {
+            parked::park(connection, self.run, &page.readable, &page.parked, now).await?;
+        }
         ledger::note(connection, &self.run.integration_id, &page.sightings, now).await?;
         let (effect, stubbed) = page.writes.run(connection).await?;
         for table in stubbed {
@@ -368,13 +304,13 @@ impl Enumeration<'_> {
 }
 
 /// What a page's transaction leaves to do.
-struct Stored {
+pub(super) struct Stored {
     changes: Vec<Change>,
     unlisted: i64,
 }
 
 /// A page made ready for its transaction.
-struct StoredPage {
+pub(super) struct StoredPage {
     writes: PageWrites,
     /// Ids by table.
     seen: Vec<(&'static Table, Vec<String>)>,

@@ -96,6 +96,62 @@ async fn a_resumed_full_fetch_removes_nothing_that_was_seen_before_the_crash() {
     app.assert_mirrors_the_truth().await;
 }
 
+// Rule 6: what a full fetch remembers grows with its pages, not with their records.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_marks_of_a_page_are_one_row() {
+    let app = three_pages().await;
+    app.work().await;
+    app.crash_before_the_third_page().await;
+    let marks =
+        "SELECT count(*) AS count, sum(1 + cardinality(ids))::bigint AS records FROM seen_records";
+    let marks = app.row(marks).await;
+    assert_eq!(
+        (&marks["count"], &marks["records"]),
+        (&2.into(), &500.into())
+    );
+    assert_eq!(app.last_run("course_progressions").await["seen_marks"], 500);
+}
+
+// Rule 10: the version before marked each record with a row of its own; such marks go on counting.
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_of_the_version_before_count() {
+    let app = three_pages().await;
+    app.work().await;
+    app.crash_before_the_third_page().await;
+    app.sql(
+        "INSERT INTO seen_records (run_id, table_name, id) SELECT run_id, table_name, unnest(ids) FROM seen_records",
+    )
+    .await;
+    app.sql("UPDATE seen_records SET ids = '{}'").await;
+    app.simulator.advance_clock(PAST_THE_LEASE);
+    assert_eq!(app.step().await, Some(Ending::Succeeded));
+    let run = app.last_run("course_progressions").await;
+    assert_eq!(
+        (&run["restarts"], &run["records_deleted"]),
+        (&0.into(), &0.into())
+    );
+    app.assert_mirrors_the_truth().await;
+}
+
+// Rule 6: only a page that has nothing to tell may be lost with a crash of Postgres, and only before the run's end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_waits_for_the_disk_unless_it_changes_nothing() {
+    const NOT_WAITED: &str = "SET LOCAL synchronous_commit = off";
+    let app = three_pages().await;
+    let log = app.note_statements().await;
+    let not_waited = || {
+        let statements = log.take();
+        let found = statements.iter().filter(|one| one.contains(NOT_WAITED));
+        found.count()
+    };
+    app.work().await;
+    assert_eq!(not_waited(), 0, "every page of a first load is news");
+    app.enqueue(&app.integration(), "course_progressions", Mode::Full)
+        .await;
+    app.work().await;
+    assert_eq!(not_waited(), 2, "all but the last of three pages");
+}
+
 // Rule 6, F18: the marks are in an unlogged table, which a crash of Postgres empties.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_marks_restart_the_enumeration() {
