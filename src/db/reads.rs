@@ -199,7 +199,8 @@ impl managed::Manager for Readers {
     type Error = anyhow::Error;
 
     async fn create(&self) -> anyhow::Result<Reader> {
-        Reader::connect(self.0.clone()).await
+        // connecting is rare, and large: whoever only borrows need not have room for it
+        Box::pin(Reader::connect(self.0.clone())).await
     }
 
     async fn recycle(&self, reader: &mut Reader, _: &Metrics) -> RecycleResult<anyhow::Error> {

@@ -323,7 +323,7 @@ mod tests {
         );
         assert_eq!(moment(i64::MAX), "\"infinity\"");
         assert_eq!(
-            moment(-730_120 * MICROS_OF_DAY),
+            moment(-730_119 * MICROS_OF_DAY),
             "\"0001-01-01T00:00:00.000Z\""
         );
         assert_eq!(
