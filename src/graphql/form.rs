@@ -144,6 +144,17 @@ impl Form<'_> {
         }
     }
 
+    /// Whether an answer of this form has any number of records.
+    pub(super) fn has_lists(&self) -> bool {
+        match self {
+            Self::Plain | Self::Constant(_) | Self::Word(_) | Self::NodeId { .. } => false,
+            Self::List(_) | Self::Page(_) => true,
+            Self::Object(members) => members.iter().any(|(_, form)| form.has_lists()),
+            Self::Choice(forms) => forms.iter().any(Self::has_lists),
+            Self::Record(form) | Self::Checked(form) => form.has_lists(),
+        }
+    }
+
     /// Writes a record of this form, or null.
     ///
     /// # Errors

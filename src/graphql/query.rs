@@ -207,8 +207,8 @@ fn record<'q>(
     };
     // by key in each integration, since every index leads with integration_id
     let sql = format!(
-        "(SELECT {row} FROM integrations i CROSS JOIN LATERAL (SELECT r.* FROM {table} r \
-         WHERE r.integration_id = i.id AND r.id = {id} OFFSET 0) {alias} WHERE {visible} AND {which} ORDER BY i.id LIMIT 1)",
+        "(SELECT {row} FROM {table} {alias} WHERE {alias}.id = {id} AND {alias}.integration_id = ANY(ARRAY(\
+         SELECT i.id FROM integrations i WHERE {visible} AND {which})) ORDER BY {alias}.integration_id LIMIT 1)",
         table = object.table.name,
     );
     Ok(Part::record(sql, object_of_row.form))
