@@ -160,3 +160,114 @@ impl Extension for ValidateOnce {
         Ok(validated)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Variables;
+    use serde_json::json;
+
+    use super::super::Schema;
+    use super::*;
+    use crate::auth::{Scope, Viewer};
+    use crate::config::GraphqlSettings;
+
+    fn request(text: &str, variables: serde_json::Value) -> Request {
+        Request::new(text).variables(Variables::from_json(variables))
+    }
+
+    /// What a schema without a database says: the first error, which is of validation or of the missing database.
+    async fn said(schema: &Schema, request: Request) -> String {
+        let viewer = Viewer {
+            scope: Scope::Read,
+            integrations: None,
+            name: "a test".to_owned(),
+            expires_at: None,
+        };
+        let answer = schema.execute(request, viewer).await;
+        answer
+            .errors
+            .first()
+            .map_or_else(String::new, |error| error.message.clone())
+    }
+
+    #[tokio::test]
+    async fn a_document_that_was_valid_is_refused_with_values_that_are_not() {
+        let schema = Schema::new(None, &GraphqlSettings::default());
+        let text = "query ($n: Int, $w: CourseProgressionStatus, $f: UserFilter) { users(first: $n, filter: $f) \
+                    { totalCount } courseProgressions(filter: { status: { eq: $w, in: [COMPLETED] } }) { totalCount } }";
+        let good = [
+            json!({}),
+            json!({ "n": 1 }),
+            json!({ "n": 1, "w": "COMPLETED", "f": { "komboId": { "eq": "a" } } }),
+        ];
+        let bad = [
+            json!({ "n": "1" }),
+            json!({ "n": 1.5 }),
+            json!({ "n": [1, 2] }),
+            json!({ "w": "NOWHERE" }),
+            json!({ "w": 1 }),
+            json!({ "f": { "nobody": {} } }),
+            json!({ "f": { "komboId": { "eq": 1.5 } } }),
+            json!({ "f": { "and": [null] } }),
+        ];
+        let fresh: Vec<String> = {
+            let mut said_by_fresh = Vec::new();
+            for variables in &bad {
+                let schema = Schema::new(None, &GraphqlSettings::default());
+                said_by_fresh.push(said(&schema, request(text, variables.clone())).await);
+            }
+            said_by_fresh
+        };
+        for _ in 0..3 {
+            for variables in &good {
+                let said = said(&schema, request(text, variables.clone())).await;
+                assert!(said.contains("Engine"), "{variables}: {said}");
+            }
+            for (variables, fresh) in bad.iter().zip(&fresh) {
+                let said = said(&schema, request(text, variables.clone())).await;
+                assert_eq!(said, *fresh, "{variables}");
+                assert!(!said.contains("Engine"), "{variables}: {said}");
+            }
+        }
+    }
+
+    // beside a variable without a value the library looks at nothing
+    #[tokio::test]
+    async fn what_was_not_looked_at_is_not_called_valid() {
+        let schema = Schema::new(None, &GraphqlSettings::default());
+        let text =
+            "query ($id: ID) { users(filter: { komboId: { eq: $id, in: [1.5] } }) { totalCount } }";
+        let fresh = said(
+            &Schema::new(None, &GraphqlSettings::default()),
+            request(text, json!({ "id": "a" })),
+        )
+        .await;
+        for _ in 0..2 {
+            let _ = said(&schema, request(text, json!({}))).await;
+            assert_eq!(
+                said(&schema, request(text, json!({ "id": "a" }))).await,
+                fresh
+            );
+        }
+    }
+
+    #[test]
+    fn documents_beyond_what_is_kept_are_forgotten() {
+        let documents = Documents::new();
+        let parsed = async_graphql::parser::parse_query("{ a }").unwrap();
+        for number in 0..100 {
+            documents.keep(&format!("{number} {}", "x".repeat(10_000)), &parsed);
+        }
+        documents.keep(&"y".repeat(LONGEST_KEPT + 1), &parsed);
+        let kept = documents.kept();
+        assert!(kept.bytes <= KEPT_BYTES);
+        assert_eq!(
+            kept.bytes,
+            kept.by_text
+                .iter()
+                .map(|(text, _)| text.len())
+                .sum::<usize>()
+        );
+        assert!(kept.by_text.iter().next().unwrap().0.starts_with("99 "));
+    }
+}

@@ -360,3 +360,70 @@ async fn readers_may_read_elsewhere_than_the_mirror_writes() {
         true
     );
 }
+
+/// What the only connection of a door has prepared.
+async fn prepared(reads: &Reads) -> Vec<String> {
+    // its own text is another each time, so that it is never prepared itself
+    let number = fastrand::u64(..);
+    let all = format!(
+        "SELECT coalesce(json_agg(statement)::text, '[]') FROM pg_prepared_statements WHERE {number} > 0"
+    );
+    let answer = reads.answer(&statement(&all), Behind::NoWall).await;
+    let answer = answer.expect("an answer").expect("a list");
+    serde_json::from_slice(&answer).expect("texts")
+}
+
+// what clients choose must not grow in the database for ever
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_is_prepared_when_it_comes_again_and_forgotten_when_others_come() {
+    let database = TestDatabase::migrated().await;
+    let reads = reads(&database, 1, SHORT);
+    let one = statement("SELECT 'one'");
+    reads.answer(&one, Behind::NoWall).await.expect("an answer");
+    assert!(prepared(&reads).await.is_empty(), "it came once");
+    for _ in 0..3 {
+        reads.answer(&one, Behind::NoWall).await.expect("an answer");
+    }
+    let known = prepared(&reads).await;
+    assert_eq!(known.len(), 1, "{known:#?}");
+    assert!(known[0].contains("'one'"));
+    // two dozen texts of 20 kB are more than what is kept
+    for number in 0..24 {
+        let long = statement(&format!("SELECT '{number}{}'", "x".repeat(20_000)));
+        for _ in 0..2 {
+            reads
+                .answer(&long, Behind::NoWall)
+                .await
+                .expect("an answer");
+        }
+    }
+    let kept: usize = prepared(&reads).await.iter().map(String::len).sum();
+    assert!((100_000..300_000).contains(&kept), "{kept}");
+    assert!(!prepared(&reads).await.contains(&known[0]));
+    let answer = reads.answer(&one, Behind::NoWall).await;
+    assert_eq!(answer.expect("an answer").as_deref(), Some(&b"one"[..]));
+}
+
+// plans for who sees some integrations are others than for who sees all
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_statement_answers_both_sides_of_the_wall_as_each_may_see() {
+    let app = TestApp::loaded().await;
+    let reads = reads_of(&app);
+    let count = statement("SELECT count(*) FROM users");
+    let own = [app.integration()];
+    let nobody: &[String] = &[];
+    for _ in 0..8 {
+        for (behind, seen) in [
+            (Behind::NoWall, "60"),
+            (Behind::Wall(nobody), "0"),
+            (Behind::Wall(&own), "60"),
+        ] {
+            let answer = reads.answer(&count, behind).await.expect("an answer");
+            assert_eq!(answer.as_deref(), Some(seen.as_bytes()));
+        }
+    }
+}
+
+fn reads_of(app: &TestApp) -> Reads {
+    Reads::open(&app.database_url(), 1, SHORT).expect("a door")
+}
