@@ -162,7 +162,7 @@ impl Schema {
     pub fn admit(&self, request: &mut Request) -> Result<(), Box<Response>> {
         safelist::admit(self.safelist.as_deref(), request)
             .and_then(|()| self.check_document(request))
-            .and_then(|()| variables::check(request))
+            .and_then(|()| variables::complete(request))
             .map_err(|refusal| Box::new(refusal.response()))
     }
 

@@ -1,38 +1,57 @@
-//! The values of variables: those that an operation cannot do without, and whether each is of its type.
+//! The values of variables: their defaults, those that an operation cannot do without, and whether each is of its type.
 //!
-//! The library notices an absence only where it executes. A missing one is a fault of the request (section 6.1.2 of
+//! The library notices an absence only where it executes, and forgets defaults in directives. A missing one is a fault of the request (section 6.1.2 of
 //! the GraphQL specification): nothing is executed.
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, VariableDefinition};
 use async_graphql::registry::{MetaInputValue, MetaType, MetaTypeName, Registry};
 use async_graphql::{Name, Positioned, Request, Value, Variables};
 
 use super::errors::{Code, Refusal};
 
-/// Refuses a request whose operation lacks a variable of a non-null type. Which operation that is, if any, is
-/// otherwise left to execution, and so are the types of values.
-pub(super) fn check(request: &mut Request) -> Result<(), Refusal> {
+/// Gives the variables of the operation that would run their defaults, which the library forgets in directives, and
+/// refuses a request that lacks one of a non-null type (section 6.1.2, CoerceVariableValues). Which operation that is, if
+/// any, is otherwise left to execution, and so are the types of values.
+pub(super) fn complete(request: &mut Request) -> Result<(), Refusal> {
     let name = request.operation_name.clone();
-    let variables = std::mem::take(&mut request.variables);
-    let missing = request.parsed_query().ok().and_then(|document| {
-        let operation = operation(document, name.as_deref())?;
-        let mut definitions = operation.node.variable_definitions.iter();
-        definitions.find_map(|definition| {
-            let definition_node = &definition.node;
-            let ty = &definition_node.var_type.node;
-            let is_there = match variables.get(&definition_node.name.node) {
-                Some(value) => *value != Value::Null,
-                None => definition_node.default_value.is_some(),
-            };
-            let name = &definition_node.name.node;
-            (!ty.nullable && !is_there).then(|| {
-                let message = format!("the variable ${name} of the type {ty} has no value");
-                Refusal::new(Code::BadUserInput, message).at(definition.pos)
-            })
-        })
-    });
+    let mut variables = std::mem::take(&mut request.variables);
+    let completed = match request.parsed_query() {
+        Ok(document) => operation(document, name.as_deref()).map_or(Ok(()), |operation| {
+            let mut definitions = operation.node.variable_definitions.iter();
+            definitions.try_for_each(|definition| complete_one(&mut variables, definition))
+        }),
+        Err(_) => Ok(()),
+    };
     request.variables = variables;
-    missing.map_or(Ok(()), Err)
+    completed
+}
+
+fn complete_one(
+    variables: &mut Variables,
+    definition: &Positioned<VariableDefinition>,
+) -> Result<(), Refusal> {
+    let VariableDefinition {
+        name,
+        var_type,
+        default_value,
+        ..
+    } = &definition.node;
+    if !variables.contains_key(&name.node)
+        && let Some(default) = default_value
+    {
+        variables.insert(name.node.clone(), default.node.clone());
+    }
+    let is_there = variables
+        .get(&name.node)
+        .is_some_and(|value| *value != Value::Null);
+    if var_type.node.nullable || is_there {
+        return Ok(());
+    }
+    let message = format!(
+        "the variable ${} of the type {} has no value",
+        name.node, var_type.node
+    );
+    Err(Refusal::new(Code::BadUserInput, message).at(definition.pos))
 }
 
 /// The operation that would run, if only one comes into question.

@@ -264,15 +264,6 @@ impl Maker<'_> {
             let is_seen = is_seen ^ maker.one_in(3);
             Literal::Boolean(is_seen == (name == "include"))
         });
-        // the library does not apply defaults in directives, so they are always given
-        for variable in self.variables.iter_mut().filter(|one| one.place == "if") {
-            let default = variable
-                .default
-                .clone()
-                .and_then(|default| default.into_json().ok());
-            variable.given = variable.given.take().or_else(|| default.clone());
-            variable.other = variable.other.take().or(default);
-        }
         vec![Directive { name, condition }]
     }
 }
