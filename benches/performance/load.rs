@@ -1,18 +1,19 @@
 //! A load generator that costs little: it shares the machine with what it measures.
 //!
-//! One blocking thread for each connection, requests made beforehand where they may repeat, answers read into one buffer and looked
+//! One thread for all connections, as `pgbench` has it, requests made beforehand where they may repeat, answers read into one buffer and looked
 //! through once. Every answer is checked, since a fast wrong one is no answer. Must never open a connection while
 //! the time runs.
 
 use std::borrow::Cow;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Barrier;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use futures_util::future::join_all;
 use memchr::memmem;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::machine::Cpu;
 use crate::rounds::Round;
@@ -106,51 +107,46 @@ pub(crate) fn run(
     connections: usize,
     duration: Duration,
 ) -> anyhow::Result<Outcome> {
-    let start = Barrier::new(connections + 1);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..connections)
-            .map(|_| {
-                let start = &start;
-                scope.spawn(move || {
-                    let opened = Connection::open(address);
-                    // also when it failed: the others wait for all
-                    start.wait();
-                    drive(opened?, requests, duration)
-                })
-            })
-            .collect();
-        start.wait();
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let mut opened = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            opened.push(Wire::open(address).await?);
+        }
         let begun = Instant::now();
+        let driven = opened
+            .into_iter()
+            .map(|wire| drive(wire, requests, begun, duration));
+        let driven = tokio::time::timeout(duration + ANSWER_LIMIT, join_all(driven));
         let mut outcome = Outcome::default();
-        let mut problem = None;
-        for worker in workers {
-            match worker.join() {
-                Ok(Ok(latencies)) => outcome.latencies.extend(latencies),
-                Ok(Err(error)) => problem = Some(error),
-                Err(_) => {
-                    problem = Some(anyhow::anyhow!("a thread of the load generator panicked"))
-                }
-            }
+        for latencies in driven.await.context("an answer did not come")? {
+            outcome.latencies.extend(latencies?);
         }
         outcome.seconds = begun.elapsed().as_secs_f64();
         outcome.answers = outcome.latencies.len() as u64;
         outcome.latencies.sort_unstable();
-        problem.map_or(Ok(outcome), Err)
+        Ok(outcome)
     })
 }
 
-fn drive(
-    mut connection: Connection,
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}
+
+async fn drive(
+    mut wire: Wire,
     requests: &Requests,
+    begun: Instant,
     duration: Duration,
 ) -> anyhow::Result<Vec<u32>> {
     let mark = memmem::Finder::new(&requests.mark);
-    let mut latencies = Vec::with_capacity(100_000);
-    let begun = Instant::now();
+    let mut latencies = Vec::with_capacity(10_000);
     let mut sent = begun;
     while sent.duration_since(begun) < duration {
         let request = requests.source.next();
-        let answer = connection.exchange(&request)?;
+        let answer = wire.exchange(&request).await?;
         check(&answer, &mark, requests.marks)?;
         let now = Instant::now();
         let micros = now.duration_since(sent).as_micros();
@@ -196,25 +192,18 @@ pub(crate) struct Answer<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// A keep-alive connection.
+/// A keep-alive connection for one who waits for each answer.
 pub(crate) struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-    /// A body that came in chunks, put together.
-    joined: Vec<u8>,
+    runtime: tokio::runtime::Runtime,
+    wire: Wire,
 }
 
 impl Connection {
     /// Connects.
     pub(crate) fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-        Ok(Self {
-            stream,
-            buffer: vec![0; 256 * 1024],
-            joined: Vec::new(),
-        })
+        let runtime = runtime()?;
+        let wire = runtime.block_on(Wire::open(address))?;
+        Ok(Self { runtime, wire })
     }
 
     /// Sends a request and waits for its answer.
@@ -222,10 +211,38 @@ impl Connection {
     /// # Errors
     /// The connection ends or stays silent, or what comes is no HTTP.
     pub(crate) fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
-        self.stream.write_all(request)?;
+        let Self { runtime, wire } = self;
+        runtime.block_on(async {
+            let answer = tokio::time::timeout(ANSWER_LIMIT, wire.exchange(request));
+            answer.await.context("an answer did not come")?
+        })
+    }
+}
+
+/// A keep-alive connection.
+struct Wire {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// A body that came in chunks, put together.
+    joined: Vec<u8>,
+}
+
+impl Wire {
+    async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            buffer: vec![0; 256 * 1024],
+            joined: Vec::new(),
+        })
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
+        self.stream.write_all(request).await?;
         let mut length = 0;
         let head = loop {
-            length += self.receive(length)?;
+            length += self.receive(length).await?;
             if let Some(end) = memmem::find(&self.buffer[..length], b"\r\n\r\n") {
                 break Head::read(&self.buffer[..end])?;
             }
@@ -234,7 +251,7 @@ impl Connection {
             Some(body_length) => {
                 let end = head.length + body_length;
                 while length < end {
-                    length += self.receive(length)?;
+                    length += self.receive(length).await?;
                 }
                 Ok(Answer {
                     status: head.status,
@@ -243,7 +260,7 @@ impl Connection {
             }
             None => {
                 while !self.buffer[head.length..length].ends_with(b"0\r\n\r\n") {
-                    length += self.receive(length)?;
+                    length += self.receive(length).await?;
                 }
                 join_chunks(&self.buffer[head.length..length], &mut self.joined)?;
                 Ok(Answer {
@@ -255,11 +272,11 @@ impl Connection {
     }
 
     /// Reads what is there, behind the first `length` bytes.
-    fn receive(&mut self, length: usize) -> anyhow::Result<usize> {
+    async fn receive(&mut self, length: usize) -> anyhow::Result<usize> {
         if length == self.buffer.len() {
             self.buffer.resize(2 * length, 0);
         }
-        match self.stream.read(&mut self.buffer[length..])? {
+        match self.stream.read(&mut self.buffer[length..]).await? {
             0 => bail!("the server closed the connection"),
             read => Ok(read),
         }
@@ -318,7 +335,7 @@ pub(crate) fn answers(address: SocketAddr, path: &str) -> bool {
 
 /// Whether anybody listens.
 pub(crate) fn listens(address: SocketAddr) -> bool {
-    TcpStream::connect(address).is_ok()
+    std::net::TcpStream::connect(address).is_ok()
 }
 
 /// A whole GET request.

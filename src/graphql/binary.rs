@@ -175,6 +175,13 @@ fn text(bytes: &[u8]) -> Result<&str, Malformed> {
 
 /// Writes a text with its quotes.
 pub(super) fn write_text(json: &mut Vec<u8>, text: &str) {
+    let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    if text.as_bytes().iter().all(is_plain) {
+        json.push(b'"');
+        json.extend_from_slice(text.as_bytes());
+        json.push(b'"');
+        return;
+    }
     // writing to a vector cannot fail
     let _ = serde_json::to_writer(&mut *json, text);
 }

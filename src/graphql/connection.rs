@@ -314,7 +314,8 @@ fn goes_by_integration(plan: &Plan<'_>, place: &Place, page: &Page) -> bool {
 }
 
 /// Only rows behind a cursor, or before it. The leading key stands alone as well, since an index can be entered
-/// by it.
+/// by it. Where the page lies changes nothing about the best way to it, so the planner is not shown the place: it would
+/// take every page for cheaper than the last and plan each anew, which costs more than reading it.
 fn behind(
     plan: &mut Plan<'_>,
     page: &Page,
@@ -329,7 +330,7 @@ fn behind(
     let bound: Vec<String> = keys
         .iter()
         .zip(&ordering.keys)
-        .map(|(key, known)| format!("{}::{}", plan.statement.text(key), known.ty))
+        .map(|(key, known)| format!("(SELECT {}::{})", plan.statement.text(key), known.ty))
         .collect();
     let columns = ordering.columns(alias);
     let comparison = if is_after == ordering.descending {

@@ -189,7 +189,10 @@ pub(super) fn write_object<M>(
 ) -> Result<(), Malformed> {
     json.push(b'{');
     for (position, (name, member)) in members.iter().enumerate() {
-        json.extend_from_slice(if position > 0 { b",\"" } else { b"\"" });
+        if position > 0 {
+            json.push(b',');
+        }
+        json.push(b'"');
         json.extend_from_slice(name.as_bytes());
         json.extend_from_slice(b"\":");
         write(json, member)?;

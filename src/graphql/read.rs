@@ -78,8 +78,8 @@ async fn run(
 }
 
 fn json(form: &Form<'_>, answer: Option<&[u8]>) -> Result<String, Malformed> {
-    // names and quotes are no more than what a type and a length take in binary
-    let mut json = Vec::with_capacity(answer.map_or(0, <[u8]>::len));
+    // mostly names and quotes take more room than the type and the length in binary
+    let mut json = Vec::with_capacity(answer.map_or(0, |answer| answer.len() * 2));
     form.write_record(&mut json, answer)?;
     String::from_utf8(json).map_err(|_| Malformed::Value)
 }
