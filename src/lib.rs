@@ -84,11 +84,12 @@
 //!    came: tokens are counted, then the parsed document is measured in one walk.
 //! 2. [`graphql::Schema::execute_admitted`] waits for a place in the viewer's line. async-graphql validates;
 //!    `query` finds the root field, its table and its arguments.
+//!    A document that was valid before is neither parsed nor validated again (`documents`).
 //! 3. `plan` walks the selection once, beside the [`Object`](models::object::Object) descriptions of the
 //!    models, and writes one SQL statement: columns that were asked for and nothing else, nested lists as
 //!    subqueries by index, every value of the request bound, and the viewer's integrations in its condition.
 //! 4. `read` runs the statement through [`db::Reads`], for a viewer of some integrations behind the [`db::wall`].
-//!    Its only value is the answer's JSON, which is passed on as it is.
+//!    Its only value is a binary record, which the plan's `form` writes as JSON in one pass.
 //! 5. Failures get a code; what the database said goes to the log under the request id that the client sees.
 //!
 //! # The walk of a subscription

@@ -1,7 +1,7 @@
 //! The GraphQL API: the schema put together, and requests executed.
 //!
 //! The way of a query: [`limits`] bound what it may ask for → async-graphql validates → [`query`] finds the root field → [`plan`] turns
-//! the selection into one SQL statement → [`read`] runs it and hands its JSON on. Nothing here knows what a
+//! the selection into one SQL statement → [`read`] runs it and has its answer written by a [`form`]. Nothing here knows what a
 //! model means; it reads their descriptions.
 
 mod answers;
