@@ -75,7 +75,7 @@ impl<'q> Part<'q> {
         }
     }
 
-    /// `of` as a record: SQL that has its [`row`](Part::row) as only value, or null.
+    /// `of` as a record: SQL whose only value is the row of its columns, or null.
     pub(super) fn record(sql: String, of: Form<'q>) -> Self {
         Self {
             columns: vec![sql],
