@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::http::{AS_READER, JSON, post, routes, send};
 use crate::support::app::{READER, Setup};
+use crate::support::look::eventually;
 use crate::support::{TestApp, statements::StatementLog};
 
 /// Asks, and asserts that the only errors have the code and that nothing was asked of the database.
@@ -280,10 +281,20 @@ async fn who_waits_in_line_for_too_long_is_told_so() {
         let body = json!({ "query": query }).to_string();
         send(routes.clone(), post(&[JSON, AS_READER], body))
     };
-    let (inside, waiting) = tokio::join!(
-        ask("{ users { totalCount } }"),
-        ask("{ skills { totalCount } }"),
-    );
+    let mut inside = std::pin::pin!(ask("{ users { totalCount } }"));
+    let is_inside = eventually("it waits for the lock", async || {
+        let mut connection = app.database().await;
+        let waits = diesel::sql_query("SELECT 1 FROM pg_locks WHERE NOT granted");
+        let waiting = diesel_async::RunQueryDsl::execute(waits, &mut connection).await;
+        waiting.expect("SQL") > 0
+    });
+    tokio::select! {
+        answer = &mut inside => panic!("{}", answer.status),
+        () = is_inside => {}
+    }
+    // nobody looks after it now, so it does not give its place back before the other's time is over
+    let waiting = ask("{ skills { totalCount } }").await;
+    let inside = inside.await;
     for answer in [inside, waiting] {
         assert_eq!((answer.status, answer.code()), (503, "TIMEOUT".into()));
     }
