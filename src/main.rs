@@ -13,7 +13,7 @@ use kombo_mirror::verify::{self, VerifyOptions};
 use kombo_mirror::{clock, db, serve};
 use tracing_subscriber::EnvFilter;
 
-/// The system's own costs a fifth more time per GraphQL request (`docs/performance.md`).
+/// A request makes many small allocations on whichever thread runs it, which this allocator is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
