@@ -30,7 +30,7 @@ pub fn known(statement: &mut Statement, id: &str, details: &Details) -> Option<S
              AND COALESCE(v[2], i.category) IS NOT DISTINCT FROM i.category \
              AND COALESCE(v[3], i.organization_name) IS NOT DISTINCT FROM i.organization_name \
              AND COALESCE(v[4], i.origin_id) IS NOT DISTINCT FROM i.origin_id) \
-         AND NOT EXISTS (SELECT FROM unnest({endpoints}::text[]) AS e(name) WHERE NOT EXISTS (\
+         AND NOT EXISTS (SELECT FROM unnest((SELECT {endpoints}::text[])) AS e(name) WHERE NOT EXISTS (\
            SELECT FROM endpoint_states s WHERE s.integration_id = {integration} AND s.endpoint = e.name))"
     ))
 }

@@ -72,9 +72,11 @@ impl Joining {
         let lane = statement.bigint(lane(first.mode, first.trigger));
         let reasons = statement.text(first.reasons());
         let now = statement.time(Some(now));
+        // the planner is not shown how many are asked for: it would plan each webhook anew, which costs more than
+        // the webhook
         let waiting = format!(
             "waiting AS MATERIALIZED (SELECT r.id, a.place \
-               FROM unnest({endpoints}::text[], {modes}::text[]) WITH ORDINALITY AS a(endpoint, mode, place) \
+               FROM unnest((SELECT {endpoints}::text[]), (SELECT {modes}::text[])) WITH ORDINALITY AS a(endpoint, mode, place) \
                JOIN sync_runs r ON r.integration_id = {integration} AND r.endpoint = a.endpoint AND r.status = 'QUEUED' \
                WHERE r.mode IN ('FULL', a.mode) AND r.lane <= {lane} AND r.available_at <= {now} \
                  AND (r.trigger = 'WEBHOOK' OR jsonb_path_exists(r.reasons, '$[*].webhookEvent')))"
