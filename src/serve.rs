@@ -134,7 +134,7 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
     }
     let live = Live::default();
     let sockets = Sockets::new(settings.sockets.clone());
-    let routes = routes(&settings, &engine, authenticator.clone(), &live, &sockets);
+    let routes = routes(&settings, &engine, authenticator.clone(), &live, &sockets)?;
     let address = listener.local_addr()?;
     tracing::info!(%address, role = ?settings.role, "listening");
     let mut parts = Parts::new();
@@ -183,19 +183,20 @@ fn routes(
     auth: Authenticator,
     live: &Live,
     sockets: &Sockets,
-) -> axum::Router {
+) -> anyhow::Result<axum::Router> {
     if !settings.role.serves_api() {
-        return http::worker_routes(engine.clone());
+        return Ok(http::worker_routes(engine.clone()));
     }
-    http::routes(App {
+    Ok(http::routes(App {
         schema: Schema::new(Some(engine.clone()), &settings.graphql),
         engine: engine.clone(),
+        intake: db::intake(&settings.database_url, settings.database_pool_size / 2)?,
         live: live.clone(),
         sockets: sockets.clone(),
         auth,
         webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
         refused_webhooks: Arc::new(AtomicU64::new(0)),
-    })
+    }))
 }
 
 /// Nobody may be served by a database that hides what they may see, or shows what they may not.

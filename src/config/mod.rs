@@ -47,7 +47,7 @@ pub struct RawSettings {
     /// File that holds DATABASE_READ_URL
     #[arg(long, env = "DATABASE_READ_URL_FILE")]
     pub database_read_url_file: Option<String>,
-    /// Connections to Postgres, at most, and as many again for the reads of GraphQL [default: 16]
+    /// Connections to Postgres, at most; as many again for the reads of GraphQL, and half as many for webhooks [default: 16]
     #[arg(long, env = "DATABASE_POOL_SIZE")]
     pub database_pool_size: Option<String>,
     /// Base URL of Kombo's API [default: https://api.kombo.dev/v1]
@@ -191,7 +191,7 @@ pub struct Settings {
     pub database_url: SecretString,
     /// Where GraphQL reads: the same database, or a standby of it.
     pub database_read_url: SecretString,
-    /// Connections of each of the two pools, at least 4.
+    /// Connections of the pools of fetches and of reads, at least 4; that of webhooks has half as many.
     pub database_pool_size: usize,
     /// A statement of GraphQL that takes longer is given up.
     pub graphql_statement_timeout: Duration,

@@ -47,7 +47,20 @@ pub type Connection = Object<AsyncPgConnection>;
 /// # Errors
 /// An unusable URL: a wrong scheme, an unknown `sslmode`, a root certificate that cannot be read.
 pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
+    open(tls::Target::parse(url.expose_secret())?, size)
+}
+
+/// Opens a pool for what stores webhooks. They look up a few rows by their keys and are many, so that planning each anew
+/// would cost several times the work; and they must not wait while fetches hold every other connection.
+///
+/// # Errors
+/// As [`pool`].
+pub fn intake(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
     let target = tls::Target::parse(url.expose_secret())?;
+    open(target.told("-c plan_cache_mode=auto"), size)
+}
+
+fn open(target: tls::Target, size: usize) -> anyhow::Result<Pool> {
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
     config.custom_setup = Box::new(move |_| tls::connect(target.clone()).boxed());
     // `Verified` would ask `SELECT 1` at every checkout; a broken connection shows itself on use.

@@ -24,6 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::auth::Authenticator;
+use crate::db::Pool;
 use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
 use crate::live::Live;
@@ -40,6 +41,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 pub struct App {
     /// The mirror and its engine.
     pub engine: Engine,
+    /// Where webhooks are stored, see [`db::intake`].
+    pub intake: Pool,
     /// The GraphQL API.
     pub schema: Schema,
     /// What happens, for those who follow it.
@@ -227,7 +230,7 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
         tracing::warn!(event.id, event.kind, fault, "a signed webhook is unusable");
     }
     // Spawned, so that a sender that hangs up cannot stop a transaction in its middle.
-    let accepted = tokio::spawn(async move { accept(&app.engine, event).await }).await;
+    let accepted = tokio::spawn(async move { accept(&app, event).await }).await;
     match accepted {
         Ok(Ok(outcome)) => {
             Json(json!({ "status": "accepted", "outcome": outcome.as_str() })).into_response()
@@ -240,10 +243,10 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
     }
 }
 
-async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome> {
+async fn accept(app: &App, event: inbox::Event) -> anyhow::Result<Outcome> {
     let stored = async {
-        let mut connection = engine.pool.get().await?;
-        let now = (engine.clock)();
+        let mut connection = app.intake.get().await?;
+        let now = (app.engine.clock)();
         anyhow::Ok(inbox::accept(&mut connection, &event, now).await?)
     };
     let outcome = stored.await.inspect_err(|error| {
@@ -261,7 +264,7 @@ async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome>
     );
     // nobody has to look for what waited already
     if matches!(outcome, Outcome::QueuedSync | Outcome::IntegrationUpdated) {
-        engine.doorbell.notify_waiters();
+        app.engine.doorbell.notify_waiters();
     }
     Ok(outcome)
 }

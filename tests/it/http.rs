@@ -26,6 +26,7 @@ pub(crate) fn authenticator(settings: &AuthSettings) -> Authenticator {
 pub(crate) fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
     let mut state = App {
         engine: app.engine.clone(),
+        intake: app.engine.pool.clone(),
         schema: Schema::new(
             Some(app.engine.clone()),
             &kombo_mirror::config::GraphqlSettings::default(),

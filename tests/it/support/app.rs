@@ -11,7 +11,7 @@ use kombo_mirror::config::{
     AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
     SocketSettings, SyncSettings,
 };
-use kombo_mirror::db::Connection;
+use kombo_mirror::db::{self, Connection};
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::http::{self, App, Sockets};
 use kombo_mirror::live::Live;
@@ -125,6 +125,7 @@ impl TestApp {
         let app = App {
             schema: Schema::new(Some(engine.clone()), &settings.graphql),
             engine: engine.clone(),
+            intake: db::intake(&settings.database_url, 4).expect("a pool"),
             auth: authenticator,
             live: live.clone(),
             sockets: sockets.clone(),
