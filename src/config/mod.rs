@@ -8,6 +8,7 @@
 mod auth;
 mod check;
 mod limits;
+mod process;
 mod read;
 mod retention;
 mod safelist;
@@ -24,6 +25,7 @@ use secrecy::SecretString;
 pub use auth::{AuthSettings, JwtSettings};
 pub use check::log_format;
 pub use limits::{GraphqlSettings, Limit, Origins, RawGraphqlSettings};
+pub use process::{Migrate, ProcessSettings};
 pub use retention::RetentionSettings;
 pub use safelist::SafeOperation;
 pub use sockets::SocketSettings;
@@ -50,6 +52,9 @@ pub struct RawSettings {
     /// Connections to Postgres, at most, and as many again for the reads of GraphQL [default: 16]
     #[arg(long, env = "DATABASE_POOL_SIZE")]
     pub database_pool_size: Option<String>,
+    /// Who brings the schema up to date: "auto" each process that starts, "wait" kombo-mirror migrate alone [default: auto]
+    #[arg(long, env = "MIGRATE")]
+    pub migrate: Option<String>,
     /// Base URL of Kombo's API [default: https://api.kombo.dev/v1]
     #[arg(long, env = "KOMBO_API_URL")]
     pub kombo_api_url: Option<String>,
@@ -143,6 +148,9 @@ pub struct RawSettings {
     /// Operations that run in one WebSocket at the same time [default: 50]
     #[arg(long, env = "SOCKET_OPERATIONS")]
     pub socket_operations: Option<String>,
+    /// How long requests have to end when the process is told to stop [default: 30s]
+    #[arg(long, env = "SHUTDOWN_GRACE")]
+    pub shutdown_grace: Option<String>,
     /// Log lines as text or json [default: text]
     #[arg(long, env = "LOG_FORMAT")]
     pub log_format: Option<String>,
@@ -213,6 +221,8 @@ pub struct Settings {
     pub retention: RetentionSettings,
     /// How much WebSockets may take.
     pub sockets: SocketSettings,
+    /// How the process begins and ends.
+    pub process: ProcessSettings,
 }
 
 /// Where and as whom to ask Kombo.
