@@ -237,16 +237,31 @@ impl Server {
 
     /// What the server answers to a GraphQL request; null while it cannot.
     pub(crate) async fn ask(&self, query: &str) -> Value {
+        self.asking(query).await
+    }
+
+    /// The same, to be awaited beside something else.
+    pub(crate) fn asking(&self, query: &str) -> impl Future<Output = Value> + use<> {
         let request = reqwest::Client::new()
             .post(format!("http://{}/graphql", self.address))
             .bearer_auth(ADMIN)
             .header("content-type", "application/json")
             .body(serde_json::json!({ "query": query }).to_string());
-        let Ok(answer) = request.send().await else {
-            return Value::Null;
-        };
-        let text = answer.text().await.unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+        async move {
+            let Ok(answer) = request.send().await else {
+                return Value::Null;
+            };
+            let text = answer.text().await.unwrap_or_default();
+            serde_json::from_str(&text).unwrap_or_default()
+        }
+    }
+
+    /// Waits until nobody can connect any more.
+    pub(crate) async fn no_longer_listens(&self) {
+        eventually("it no longer listens", async || {
+            tokio::net::TcpStream::connect(self.address).await.is_err()
+        })
+        .await;
     }
 
     /// What it has said so far.
@@ -264,6 +279,11 @@ impl Server {
     /// Ends it in order; returns its exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         self.signal("-TERM").await;
+        self.ended().await
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(LIMIT, self.child.wait()).await;
         ended.expect("the program ends").expect("it is ours").code()
     }
