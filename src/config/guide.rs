@@ -65,7 +65,7 @@ const GROUPS: &[Group] = &[
             of(
                 "DATABASE_POOL_SIZE",
                 "number, 4 to 1000",
-                "who gets no connection within 10 s fails: a webhook is answered 503, a query with INTERNAL",
+                "who gets no connection within 10 s fails: a webhook is answered 503, a query with the error TIMEOUT",
             ),
             of(
                 "GRAPHQL_STATEMENT_TIMEOUT",
@@ -169,7 +169,7 @@ const GROUPS: &[Group] = &[
             of(
                 "GRAPHQL_MAX_CONCURRENT",
                 "number, 1 to 100000, *warn*",
-                "16 more for each place wait in line; beyond that QUERY_TOO_COMPLEX",
+                "16 for each place wait in line; one more, and who waits too long, gets the error TIMEOUT",
             ),
             of(
                 "GRAPHQL_TIMEOUT",
@@ -222,7 +222,7 @@ const GROUPS: &[Group] = &[
             of(
                 "CHANGE_RETENTION",
                 "duration, 1d to 36500d",
-                "a cursor of the feed that is older gets an error that says so",
+                "what is older is in no list: who stayed away for longer has to read everything anew",
             ),
         ],
     },
