@@ -22,22 +22,27 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// How often a process that serves looks whether it still may.
 const LOOK_WHILE_SERVING: Duration = Duration::from_secs(10);
 
-/// Returns when the schema has what this version needs, or when it is time to stop.
+/// Returns when the schema has what this version needs.
 ///
 /// # Errors
-/// The database cannot be reached or migrated, a newer version has left this one behind, or nobody migrates.
+/// The database cannot be reached or migrated, a newer version has left this one behind, nobody migrates, or it was time
+/// to stop before.
 pub async fn bring_up_to_date(pool: &Pool, who: Migrate, stop: Stop) -> anyhow::Result<()> {
-    match who {
-        Migrate::AtStart => {
-            let applied = db::migrate(pool).await?;
-            tracing::info!(applied, "the database schema is up to date");
+    let brought = async {
+        match who {
+            Migrate::AtStart => {
+                let applied = db::migrate(pool).await?;
+                tracing::info!(applied, "the database schema is up to date");
+                Ok(())
+            }
+            Migrate::Wait => wait_for_schema(pool).await,
         }
-        Migrate::Wait => tokio::select! {
-            waited = wait_for_schema(pool) => waited?,
-            () = stopped(stop) => bail!("stopped before the database's schema was there"),
-        },
+    };
+    tokio::select! {
+        brought = brought => brought,
+        // others may migrate for long, and hold the lock meanwhile; a migration that is cut off is rolled back
+        () = stopped(stop) => bail!("stopped before the database's schema was up to date"),
     }
-    Ok(())
 }
 
 async fn wait_for_schema(pool: &Pool) -> anyhow::Result<()> {

@@ -120,6 +120,25 @@ fn what_is_deployed_sets_only_what_exists() {
     assert!(seen > 20, "only {seen} settings were found");
 }
 
+#[test]
+fn what_the_readme_tells_to_set_exists() {
+    let known = on_the_page();
+    let readme = read("README.md");
+    let settings = readme.split("\n## Settings\n").nth(1);
+    let settings = settings.and_then(|rest| rest.split("\n## ").next());
+    let rows = settings.expect("the section").lines();
+    let named = rows.filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let exported = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("export "));
+    let exported = exported.filter_map(|line| line.split('=').next());
+    let words: Vec<_> = named.chain(exported).flat_map(upper_case_words).collect();
+    assert!(words.len() > 12, "{words:?}");
+    for word in words {
+        assert!(known.contains(&word), "the README sets {word}");
+    }
+}
+
 /// The number behind a word of a file.
 fn number(path: &str, word: &str) -> u64 {
     let text = read(path);

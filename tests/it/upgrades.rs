@@ -1,6 +1,6 @@
 //! Old and new versions on one database: who migrates, who waits, who goes on and who refuses.
 
-use diesel_async::RunQueryDsl as _;
+use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 use kombo_mirror::db;
 
 use crate::support::app::Setup;
@@ -87,6 +87,26 @@ async fn a_server_that_must_not_migrate_waits_for_who_may() {
     };
     let (mut server, ()) = tokio::join!(waiting, migrating);
     assert_eq!(server.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_waits_for_anothers_migrations_can_be_stopped() {
+    let world = World::new().await;
+    let mut other = world.database().await;
+    other
+        .batch_execute("SELECT pg_advisory_lock(x'6b6f6d626f01'::bigint)")
+        .await
+        .expect("the lock is free");
+    let mut server = world.spawn();
+    let waiting = "SELECT count(*) AS count FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event = 'advisory'";
+    world.wait_for(waiting, 1).await;
+    assert_eq!(server.terminate().await, Some(1));
+    assert!(
+        server.said().contains("stopped before"),
+        "{}",
+        server.said()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

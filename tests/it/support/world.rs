@@ -121,6 +121,11 @@ impl World {
         Server::start(self.serve(), settings, self.address).await
     }
 
+    /// Starts a server and does not wait.
+    pub(crate) fn spawn(&self) -> Server {
+        Server::spawn(self.serve(), self.address)
+    }
+
     /// Starts another server, at an address of its own.
     pub(crate) async fn start_beside(&self, settings: &[(&str, &str)]) -> Server {
         let address = free_address().await;
@@ -203,18 +208,22 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    async fn start(mut command: Command, settings: &[(&str, &str)], address: SocketAddr) -> Self {
+    fn spawn(mut command: Command, address: SocketAddr) -> Self {
         // a file, because a pipe that nobody reads would stop the program
         let log = NamedTempFile::new().expect("a file");
         command
-            .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .stderr(log.reopen().expect("a file"));
-        let mut server = Self {
+        Self {
             child: command.spawn().expect("the program starts"),
             address,
             log,
-        };
+        }
+    }
+
+    async fn start(mut command: Command, settings: &[(&str, &str)], address: SocketAddr) -> Self {
+        command.envs(settings.iter().copied());
+        let mut server = Self::spawn(command, address);
         let begun = std::time::Instant::now();
         while server.status("/readyz").await != Some(200) {
             let ended = server.child.try_wait().expect("it is ours");
