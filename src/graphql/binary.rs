@@ -57,6 +57,11 @@ impl<'b> Bytes<'b> {
         Ok(taken)
     }
 
+    /// The bytes that another reader, who began here, has passed over.
+    fn up_to(self, other: Self) -> &'b [u8] {
+        &self.0[..self.0.len() - other.0.len()]
+    }
+
     fn number(&mut self) -> Result<u32, Malformed> {
         Ok(u32::from_be_bytes(fixed(self.take(4)?)?))
     }
@@ -95,8 +100,28 @@ impl<'b> Record<'b> {
     }
 }
 
+/// Records that follow each other, without anything between them. A count of columns of -1 is null.
+pub(super) fn records(bytes: &[u8]) -> Result<Vec<Option<&[u8]>>, Malformed> {
+    let mut rest = Bytes(bytes);
+    let mut records = Vec::new();
+    while !rest.0.is_empty() {
+        let begin = rest;
+        let columns = rest.number()?;
+        if columns == u32::MAX {
+            records.push(None);
+            continue;
+        }
+        for _ in 0..columns {
+            rest.take(4)?;
+            rest.value()?;
+        }
+        records.push(Some(begin.up_to(rest)));
+    }
+    Ok(records)
+}
+
 /// The elements of an array of one dimension.
-pub(super) fn elements(bytes: &[u8]) -> Result<Vec<Option<&[u8]>>, Malformed> {
+fn elements(bytes: &[u8]) -> Result<Vec<Option<&[u8]>>, Malformed> {
     let mut bytes = Bytes(bytes);
     let dimensions = bytes.number()?;
     bytes.take(8)?;
@@ -364,6 +389,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn records_are_told_apart_and_null_ones_kept() {
+        let one = [0, 0, 0, 1, 0, 0, 0, 25, 0, 0, 0, 1, b'a'];
+        let of_null = [0, 0, 0, 1, 0, 0, 0, 25, 255, 255, 255, 255];
+        let empty = [0; 4];
+        let null = [255; 4];
+        let together = [&one[..], &null, &empty, &of_null].concat();
+        let expected = vec![Some(&one[..]), None, Some(&empty[..]), Some(&of_null[..])];
+        assert_eq!(records(&together).unwrap(), expected);
+        assert!(records(&[]).unwrap().is_empty());
+        assert!(records(&together[..together.len() - 1]).is_err());
+    }
+
     proptest! {
         #[test]
         fn a_moment_is_written_as_chrono_writes_it(micros in -63_000_000_000_000_000_i64..252_000_000_000_000_000) {
@@ -377,6 +415,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), ty in 0_u32..4000) {
             let mut json = Vec::new();
             let _ = elements(&bytes);
+            let _ = records(&bytes);
             let _ = Column { ty, value: Some(&bytes) }.write(&mut json);
             if let Ok(mut record) = Record::read(&bytes) {
                 while let Ok(column) = record.next() {

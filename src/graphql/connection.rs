@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use async_graphql::ServerResult;
 
-use super::form::{Form, Part};
+use super::form::{Form, Part, records};
 use super::freshness::{freshness, not_stale};
 use super::listing::{ByIntegration, Place, place};
 use super::page::{Fact, Layout, Member, OfEdge, PageForm};
@@ -172,7 +172,7 @@ impl Rows {
         Ok(facts)
     }
 
-    /// SQL of an array of the rows, in the order of reading.
+    /// SQL of the rows as records, in the order of reading.
     fn sql(
         &self,
         plan: &mut Plan<'_>,
@@ -190,7 +190,8 @@ impl Rows {
         let rows = rows(plan, target, scope, &read);
         let keys = if self.have_keys { ordered } else { Vec::new() };
         let row = plan.row(&[keys, self.columns.clone()].concat())?;
-        Ok(format!("ARRAY(SELECT {row} FROM ({rows}) {alias})"))
+        let records = records(&row);
+        Ok(format!("(SELECT {records} FROM ({rows}) {alias})"))
     }
 }
 

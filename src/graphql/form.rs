@@ -5,7 +5,7 @@
 //! [`Form`] that writes them. Forms read the columns in the order in which the plan wrote them, so nothing is looked up
 //! by name for a row. It must never decide what is shown: a form only writes.
 
-use super::binary::{Column, Malformed, Record, elements, write_text};
+use super::binary::{self, Column, Malformed, Record, write_text};
 use super::ids;
 use super::page::PageForm;
 
@@ -32,7 +32,7 @@ pub(super) enum Form<'q> {
     Object(Vec<(&'q str, Form<'q>)>),
     /// A record, or null.
     Record(Box<Form<'q>>),
-    /// An array of records.
+    /// Records, one after the other.
     List(Box<Form<'q>>),
     /// A number that says which form the rest has.
     Choice(Vec<Form<'q>>),
@@ -40,6 +40,15 @@ pub(super) enum Form<'q> {
     Page(Box<PageForm<'q>>),
     /// A column that stops the statement or says nothing, and the rest.
     Checked(Box<Form<'q>>),
+}
+
+/// SQL of all records of a query as one value, which [`binary::records`] reads.
+///
+/// Why not an array: Postgres takes a kilobyte for each value that it sends, and gives it back with the row. An array's
+/// elements are all of one row, the statement's, so that fifty small records cost half a megabyte; an aggregate sends
+/// each record while its own row is at hand.
+pub(super) fn records(row: &str) -> String {
+    format!("string_agg(coalesce(record_send({row}), int4send(-1)), '')")
 }
 
 impl<'q> Part<'q> {
@@ -86,7 +95,10 @@ impl<'q> Part<'q> {
     /// Several of them: a query whose only column is the row of `of`.
     pub(super) fn list(query: &str, of: Form<'q>) -> Self {
         Self {
-            columns: vec![format!("ARRAY({query})")],
+            columns: vec![format!(
+                "(SELECT {} FROM ({query}) l(row))",
+                records("l.row")
+            )],
             form: Form::List(Box::new(of)),
         }
     }
@@ -174,7 +186,7 @@ impl Form<'_> {
     }
 
     fn write_list(&self, json: &mut Vec<u8>, list: Column<'_>) -> Result<(), Malformed> {
-        let records = list.value.map(elements).transpose()?.unwrap_or_default();
+        let records = binary::records(list.value.unwrap_or_default())?;
         write_items(json, records, |json, record| {
             self.write_record(json, record)
         })

@@ -4,7 +4,7 @@
 //! page that is read from its end is turned round here. A row begins with the keys of its order, if a cursor is asked
 //! for, and goes on with the columns of every member in turn.
 
-use super::binary::{Malformed, Record, elements, write_text};
+use super::binary::{Malformed, Record, records, write_text};
 use super::form::{Form, write_items, write_object};
 use super::ids;
 
@@ -115,7 +115,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn read(layout: &'a Layout, rows: Option<&'a [u8]>) -> Result<Self, Malformed> {
-        let rows = rows.map(elements).transpose()?.unwrap_or_default();
+        let rows = records(rows.unwrap_or_default())?;
         let there_are_others = rows.len() > layout.size;
         let rows = rows.into_iter().take(layout.size);
         let shown: Option<Vec<&[u8]>> = rows.collect();

@@ -1,7 +1,7 @@
 //! From a selection to one SQL statement, and to the [`Form`] that writes its answer.
 //!
 //! Why not resolvers: resolving a derived object costs a future and a value per field and row, several times what
-//! the database costs. Here a selection is read once; only its columns are read, nested levels are records and arrays
+//! the database costs. Here a selection is read once; only its columns are read, nested levels are records within records
 //! of records by index, so a query is one statement however deep it is, and its binary answer is written as JSON in
 //! one pass. Every type is read this way; there is no second path with its own meaning.
 //!

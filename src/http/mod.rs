@@ -265,6 +265,9 @@ async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome>
         outcome = outcome.as_str(),
         "webhook accepted"
     );
-    engine.doorbell.notify_waiters();
+    // nobody has to look for what waited already
+    if matches!(outcome, Outcome::QueuedSync | Outcome::IntegrationUpdated) {
+        engine.doorbell.notify_waiters();
+    }
     Ok(outcome)
 }

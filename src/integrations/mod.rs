@@ -73,6 +73,7 @@ pub mod schema {
 use schema::integrations;
 
 pub use absence::absence_counts;
+pub use known::known;
 pub use life::{leave_alone_until, make_full_fetch_due, mark_deleted, pause, resume, revive};
 
 /// The longest id that is taken. Kombo's have about thirty characters; what is longer than a key of an index

@@ -80,7 +80,7 @@ use schema::sync_runs;
 
 pub use look::{Look, look, moved_since};
 pub use orders::{Cancelled, cancel, cancel_open, integration_of, put_back, wake};
-pub use requests::enqueue;
+pub use requests::{enqueue, join_with};
 pub use work::{
     Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
     postpone, release, restart, succeed,

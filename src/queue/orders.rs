@@ -6,13 +6,19 @@
 use chrono::{DateTime, Utc};
 use diesel::result::QueryResult;
 use diesel::sql_types::{Bool, Text};
-use diesel::{
-    ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, TextExpressionMethods as _,
-};
+use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::schema::sync_runs;
 use crate::db::Statement;
+
+/// SQL of whether a run waits for something of the integration itself.
+pub(super) fn sleeping(integration: &str, now: &str) -> String {
+    format!(
+        "integration_id = {integration} AND status = 'RUNNING' AND lease_until IS NULL \
+         AND error_code LIKE 'INTEGRATION.%' AND available_at > {now}"
+    )
+}
 
 /// Gives those of an integration's postponed runs another try at once that wait for the integration itself
 /// (its set-up): Kombo has just told us that something moved. What waits for a rate limit or after a fault
@@ -25,17 +31,14 @@ pub async fn wake(
     integration_id: &str,
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
-    let woken = diesel::update(
-        sync_runs::table
-            .filter(sync_runs::integration_id.eq(integration_id))
-            .filter(sync_runs::status.eq("RUNNING"))
-            .filter(sync_runs::lease_until.is_null())
-            .filter(sync_runs::error_code.like("INTEGRATION.%"))
-            .filter(sync_runs::available_at.gt(now)),
-    )
-    .set(sync_runs::available_at.eq(now))
-    .execute(connection)
-    .await?;
+    let mut statement = Statement::fixed();
+    let integration = statement.text(integration_id);
+    let now = statement.time(Some(now));
+    let sleeping = sleeping(&integration, &now);
+    statement.push(&format!(
+        "UPDATE sync_runs SET available_at = {now} WHERE {sleeping}"
+    ));
+    let woken = statement.execute(connection).await?;
     if woken > 0 {
         super::notify(connection).await?;
     }

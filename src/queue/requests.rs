@@ -5,10 +5,11 @@
 
 use chrono::{DateTime, Utc};
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
+use super::orders::sleeping;
 use super::{CHANNEL, Enqueued, REASONS_KEPT, Request, Trigger, lane, notify};
 use crate::db::Statement;
 use crate::models::Mode;
@@ -44,29 +45,101 @@ pub async fn enqueue(
     add_or_strengthen(connection, request, now).await
 }
 
-/// The waiting run, where webhooks have queued it and it goes at least as far, as soon and as urgently. The reason
-/// is added unless the run has enough of them or somebody else is at its row. Nobody need wait for that: a worker
-/// who takes the run at this moment begins to fetch after the webhook came in.
+/// SQL of what webhooks join. `waiting` are the runs that webhooks have queued and that go at least as far, as soon and
+/// as urgently as the requests ask, each with the `place` of its request; `told` adds the reason to those that `only`
+/// lets it, unless a run has enough reasons or somebody else is at its row. Nobody need wait for that: a worker who
+/// takes the run at this moment begins to fetch after the webhook came in.
+struct Joining {
+    waiting: String,
+    told: String,
+}
+
+impl Joining {
+    /// For requests of one integration with one reason.
+    fn new(
+        statement: &mut Statement,
+        requests: &[Request<'_>],
+        only: &str,
+        now: DateTime<Utc>,
+    ) -> Option<Self> {
+        let first = requests.first()?;
+        let integration = statement.text(first.integration_id);
+        let named = |text: fn(&Request<'_>) -> &'static str| {
+            requests.iter().map(|one| text(one).to_owned()).collect()
+        };
+        let endpoints = statement.texts(named(|one| one.endpoint.name));
+        let modes = statement.texts(named(|one| one.mode.as_str()));
+        let lane = statement.bigint(lane(first.mode, first.trigger));
+        let reasons = statement.text(first.reasons());
+        let now = statement.time(Some(now));
+        // the planner is not shown how many are asked for: it would plan each webhook anew, which costs more than
+        // the webhook
+        let waiting = format!(
+            "waiting AS MATERIALIZED (SELECT r.id, a.place \
+               FROM unnest((SELECT {endpoints}::text[]), (SELECT {modes}::text[])) WITH ORDINALITY AS a(endpoint, mode, place) \
+               JOIN sync_runs r ON r.integration_id = {integration} AND r.endpoint = a.endpoint AND r.status = 'QUEUED' \
+               WHERE r.mode IN ('FULL', a.mode) AND r.lane <= {lane} AND r.available_at <= {now} \
+                 AND (r.trigger = 'WEBHOOK' OR jsonb_path_exists(r.reasons, '$[*].webhookEvent')))"
+        );
+        let told = format!(
+            "free AS (SELECT r.id FROM sync_runs r WHERE r.id IN (SELECT id FROM waiting) AND {only} \
+               AND r.status = 'QUEUED' AND jsonb_array_length(r.reasons) < {REASONS_KEPT} FOR UPDATE SKIP LOCKED), \
+             told AS (UPDATE sync_runs r SET reasons = r.reasons || {reasons}::jsonb FROM free WHERE r.id = free.id)"
+        );
+        Some(Self { waiting, told })
+    }
+}
+
+/// Stores a webhook that asks only for what waiting runs will do: `stored` is SQL of an `INSERT … SELECT` without its
+/// condition, to which the ids of those runs are given as `run_ids`. One statement, and one commit, for what comes in
+/// crowds. False: it was not stored, since a run has to be added, changed or woken, or `only` does not hold.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn join_with(
+    connection: &mut AsyncPgConnection,
+    mut statement: Statement,
+    requests: &[Request<'_>],
+    stored: &str,
+    only: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Bool)]
+        is_stored: bool,
+    }
+    let is_stored = "EXISTS (SELECT FROM stored)";
+    let Some(joining) = Joining::new(&mut statement, requests, is_stored, now) else {
+        return Ok(false);
+    };
+    let integration = statement.text(requests[0].integration_id);
+    let moment = statement.time(Some(now));
+    let sleeping = sleeping(&integration, &moment);
+    let (waiting, told, wanted) = (joining.waiting, joining.told, requests.len());
+    statement.push(&format!(
+        "WITH {waiting}, joined AS (SELECT array_agg(id ORDER BY place) AS run_ids, count(*) AS runs FROM waiting), \
+         stored AS ({stored} FROM joined WHERE runs = {wanted} AND {only} \
+           AND NOT EXISTS (SELECT FROM sync_runs WHERE {sleeping}) ON CONFLICT DO NOTHING RETURNING 1), \
+         {told} SELECT {is_stored} AS is_stored"
+    ));
+    Ok(statement.get_result::<Row>(connection).await?.is_stored)
+}
+
+/// The run that a webhook joins, if there is one.
 async fn join_announced(
     connection: &mut AsyncPgConnection,
     request: &Request<'_>,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Enqueued>> {
     let mut statement = Statement::fixed();
-    let integration = statement.text(request.integration_id);
-    let endpoint = statement.text(request.endpoint.name);
-    let mode = statement.text(request.mode.as_str());
-    let lane = statement.bigint(lane(request.mode, request.trigger));
-    let reasons = statement.text(request.reasons());
-    let now = statement.time(Some(now));
+    let requests = std::slice::from_ref(request);
+    let Some(joining) = Joining::new(&mut statement, requests, "true", now) else {
+        return Ok(None);
+    };
     statement.push(&format!(
-        "WITH waiting AS (SELECT id FROM sync_runs WHERE integration_id = {integration} AND endpoint = {endpoint} \
-           AND status = 'QUEUED' AND mode IN ('FULL', {mode}) AND lane <= {lane} AND available_at <= {now} \
-           AND jsonb_path_exists(reasons, '$[*].webhookEvent')), \
-         free AS (SELECT r.id FROM sync_runs r WHERE r.id = (SELECT id FROM waiting) AND r.status = 'QUEUED' \
-           AND jsonb_array_length(r.reasons) < {REASONS_KEPT} FOR UPDATE SKIP LOCKED), \
-         told AS (UPDATE sync_runs r SET reasons = r.reasons || {reasons}::jsonb FROM free WHERE r.id = free.id) \
-         SELECT id FROM waiting"
+        "WITH {}, {} SELECT id FROM waiting",
+        joining.waiting, joining.told
     ));
     let joined: Vec<RunId> = statement.get_results(connection).await?;
     Ok(joined.into_iter().next().map(|run| Enqueued {
@@ -105,26 +178,28 @@ async fn add_or_strengthen(
         id: i64,
         #[diesel(sql_type = Nullable<Text>)]
         waiting_mode: Option<String>,
+        #[diesel(sql_type = Nullable<Bool>)]
+        is_sooner: Option<bool>,
     }
     let mut statement = Statement::fixed();
     let integration = statement.text(request.integration_id);
     let endpoint = statement.text(request.endpoint.name);
     let insert = request.inserting(&mut statement, now);
     statement.push(&format!(
-        "WITH waiting AS (SELECT mode FROM sync_runs \
+        "WITH waiting AS (SELECT mode, available_at FROM sync_runs \
            WHERE integration_id = {integration} AND endpoint = {endpoint} AND status = 'QUEUED') \
          {insert} ON CONFLICT (integration_id, endpoint) WHERE status = 'QUEUED' DO UPDATE SET \
            mode = CASE WHEN excluded.mode = 'FULL' THEN 'FULL' ELSE r.mode END, \
            lane = LEAST(r.lane, excluded.lane), available_at = LEAST(r.available_at, excluded.available_at), \
            requested_by = COALESCE(r.requested_by, excluded.requested_by), \
            reasons = CASE WHEN jsonb_array_length(r.reasons) < {REASONS_KEPT} THEN r.reasons || excluded.reasons ELSE r.reasons END \
-         RETURNING r.id, (SELECT mode FROM waiting) AS waiting_mode",
+         RETURNING r.id, (SELECT mode FROM waiting) AS waiting_mode, (SELECT w.available_at > r.available_at FROM waiting w) AS is_sooner",
     ));
     let row: Row = statement.get_result(connection).await?;
     let coalesced = row
         .waiting_mode
         .is_some_and(|waiting| Mode::from_text(&waiting) >= request.mode);
-    if !coalesced {
+    if !coalesced || row.is_sooner == Some(true) {
         notify(connection).await?;
     }
     Ok(Enqueued {

@@ -32,6 +32,7 @@ mod frontend;
 mod guard;
 /// Records that are not what the documentation says.
 mod hostile;
+mod joining;
 mod journey;
 /// Kombo keeps every promise, and is hard to follow.
 mod liars;

@@ -1,6 +1,5 @@
 //! The door for Kombo's events.
 
-use kombo_mirror::models::Mode;
 use kombo_mirror::simulator::{self, Endpoint};
 use kombo_mirror::webhook;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use crate::support::app::{SECRET, Setup};
 use crate::support::look::text;
 
 /// A `data-changed` event of the first integration.
-fn changed(app: &TestApp, id: &str, models: &[&str]) -> Value {
+pub(crate) fn changed(app: &TestApp, id: &str, models: &[&str]) -> Value {
     let models: Vec<_> = models.iter().map(|name| json!({ "name": name })).collect();
     json!({
         "id": id,
@@ -35,7 +34,7 @@ impl TestApp {
             .await
     }
 
-    async fn outcome(&self, event: &str) -> String {
+    pub(crate) async fn outcome(&self, event: &str) -> String {
         let row = self
             .row(&format!(
                 "SELECT outcome FROM webhook_events WHERE id = '{event}'"
@@ -292,55 +291,6 @@ async fn an_unknown_lms_model_queues_every_endpoint() {
     assert_eq!(app.webhook(&event).await, 200);
     assert_eq!(app.outcome("badges").await, "QUEUED_SYNC");
     assert_eq!(app.open_runs().await, 4);
-}
-
-// Rule 1: two events, one waiting run.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_event_joins_the_run_that_waits() {
-    let app = TestApp::loaded().await;
-    app.webhook(&changed(&app, "one", &["lms_users"])).await;
-    app.webhook(&changed(&app, "two", &["lms_users"])).await;
-    assert_eq!(app.outcome("two").await, "COALESCED");
-    assert_eq!(app.open_runs().await, 1);
-    let reasons = app.last_run("users").await["reasons"].clone();
-    assert_eq!(reasons[1]["webhookEvent"], "two");
-}
-
-// Rule 1: webhooks come in crowds, and each commit waits for the disk.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_brings_nothing_new_waits_for_no_other() {
-    use diesel_async::SimpleAsyncConnection as _;
-    let app = TestApp::loaded().await;
-    app.webhook(&changed(&app, "one", &["lms_users"])).await;
-    let mut another = app.database().await;
-    let locks = "BEGIN; SELECT FROM sync_runs FOR UPDATE; SELECT FROM integrations FOR UPDATE; \
-         SELECT FROM endpoint_states FOR UPDATE";
-    another
-        .batch_execute(locks)
-        .await
-        .expect("the rows are held");
-    let status = app.webhook(&changed(&app, "two", &["lms_users"])).await;
-    assert_eq!(status, 200);
-    assert_eq!(app.outcome("two").await, "COALESCED");
-    another.batch_execute("ROLLBACK").await.expect("let go");
-    assert_eq!(app.open_runs().await, 1);
-}
-
-// Rule 1: a run that goes less far, or that no webhook asked for, is strengthened and not only joined.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_brings_something_new_strengthens_the_run_that_waits() {
-    let app = TestApp::loaded().await;
-    app.enqueue(&app.integration(), "courses", Mode::Delta)
-        .await;
-    app.webhook(&changed(&app, "courses", &["lms_courses"]))
-        .await;
-    let run = app.last_run("courses").await;
-    assert_eq!(run["reasons"][1]["webhookEvent"], "courses");
-    let event = changed(&app, "providers", &["lms_course_providers"]);
-    app.webhook(&event).await;
-    assert_eq!(app.outcome("providers").await, "QUEUED_SYNC");
-    assert_eq!(app.last_run("courses").await["mode"], "FULL");
-    assert_eq!(app.open_runs().await, 1);
 }
 
 // Rule 17: what works on a deleted integration stops, and nothing begins.

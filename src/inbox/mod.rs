@@ -3,6 +3,8 @@
 //! An event and what follows from it (registrations, queued runs) are committed together before the sender
 //! gets its 200; after that nothing may be lost. A second delivery finds the first and changes nothing.
 
+mod joining;
+
 use chrono::{DateTime, Utc};
 use diesel::result::QueryResult;
 use diesel::sql_types::Bool;
@@ -152,6 +154,9 @@ async fn accept_once(
     event: &Event,
     now: DateTime<Utc>,
 ) -> QueryResult<Outcome> {
+    if joining::join(connection, event, now).await? {
+        return Ok(Outcome::Coalesced);
+    }
     connection
         .transaction(async |connection| {
             if !store(connection, event, now).await? {
@@ -181,6 +186,30 @@ async fn store(
         #[diesel(sql_type = Bool)]
         fresh: bool,
     }
+    let mut statement = Statement::fixed();
+    let insert = inserting(
+        &mut statement,
+        event,
+        Outcome::Ignored,
+        "'{}'::bigint[]",
+        now,
+    );
+    // xmax is 0 on a row that this statement inserted
+    statement.push(&format!(
+        "{insert} ON CONFLICT (id) DO UPDATE SET duplicates = e.duplicates + 1 RETURNING (xmax = 0) AS fresh",
+    ));
+    let row: Row = statement.get_result(connection).await?;
+    Ok(row.fresh)
+}
+
+/// `INSERT INTO webhook_events AS e … SELECT …`, without what follows the values; `run_ids` is SQL.
+fn inserting(
+    statement: &mut Statement,
+    event: &Event,
+    outcome: Outcome,
+    run_ids: &str,
+    now: DateTime<Utc>,
+) -> String {
     let models = match &event.content {
         Content::News {
             news: News::DataChanged(Some(models)),
@@ -188,21 +217,18 @@ async fn store(
         } => models.clone(),
         _ => Vec::new(),
     };
-    let mut statement = Statement::fixed();
     let id = statement.text(&event.id);
     let kind = statement.text(&event.kind);
     let integration = statement.nullable_texts(vec![event.content.integration_id()]);
     let models = statement.texts(models);
     let payload = statement.text(&event.payload);
     let now = statement.time(Some(now));
-    // xmax is 0 on a row that this statement inserted
-    statement.push(&format!(
-        "INSERT INTO webhook_events AS e (id, type, integration_id, received_at, changed_models, outcome, payload) \
-         VALUES ({id}, {kind}, ({integration}::text[])[1], {now}, {models}::text[], 'IGNORED', {payload}) \
-         ON CONFLICT (id) DO UPDATE SET duplicates = e.duplicates + 1 RETURNING (xmax = 0) AS fresh",
-    ));
-    let row: Row = statement.get_result(connection).await?;
-    Ok(row.fresh)
+    let outcome = outcome.as_str();
+    format!(
+        "INSERT INTO webhook_events AS e \
+           (id, type, integration_id, received_at, changed_models, payload, outcome, run_ids) \
+         SELECT {id}, {kind}, ({integration}::text[])[1], {now}, {models}::text[], {payload}, '{outcome}', {run_ids}"
+    )
 }
 
 /// What became of an event, and its runs.
@@ -310,16 +336,7 @@ async fn enqueue(
 ) -> QueryResult<Followed> {
     let mut run_ids = Vec::new();
     let mut all_coalesced = true;
-    let runs = models.map_or_else(plan::runs_for_anything, plan::runs_for);
-    for (endpoint, mode) in runs {
-        let request = Request {
-            integration_id,
-            endpoint,
-            mode,
-            trigger: Trigger::Webhook,
-            reason: json!({ "webhookEvent": event_id, "changedModels": models }),
-            requested_by: None,
-        };
+    for request in requests(integration_id, models, event_id) {
         let enqueued = queue::enqueue(connection, &request, now).await?;
         all_coalesced &= enqueued.coalesced;
         run_ids.push(enqueued.run_id);
@@ -330,6 +347,24 @@ async fn enqueue(
         (false, false) => Outcome::QueuedSync,
     };
     Ok((outcome, run_ids))
+}
+
+/// What an event with these models wants fetched.
+fn requests<'a>(
+    integration_id: &'a str,
+    models: Option<&[String]>,
+    event_id: &str,
+) -> Vec<Request<'a>> {
+    let runs = models.map_or_else(plan::runs_for_anything, plan::runs_for);
+    let request = |(endpoint, mode)| Request {
+        integration_id,
+        endpoint,
+        mode,
+        trigger: Trigger::Webhook,
+        reason: json!({ "webhookEvent": event_id, "changedModels": models }),
+        requested_by: None,
+    };
+    runs.into_iter().map(request).collect()
 }
 
 /// Events of other products are stored and left alone; one that names no category is taken for ours.
