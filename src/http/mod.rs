@@ -24,12 +24,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::auth::Authenticator;
-use crate::db::Pool;
+use crate::db::{self, Fit, Pool};
 use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
 use crate::live::Live;
 use crate::sync::Engine;
-use crate::{console, db, inbox, metrics, webhook};
+use crate::{console, inbox, metrics, webhook};
 
 pub use socket::Sockets;
 
@@ -121,12 +121,17 @@ fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
 }
 
 async fn readiness(State(engine): State<Engine>) -> Response {
-    match db::is_ready(&engine.pool).await {
-        Ok(true) => Json(json!({ "status": "ready" })).into_response(),
-        Ok(false) => refuse(
+    match db::fit(&engine.pool).await {
+        Ok(Fit::Fits) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(Fit::LacksMigrations) => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "NOT_MIGRATED",
             "the database lacks migrations of this version",
+        ),
+        Ok(Fit::TooNew(_)) => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "SCHEMA_TOO_NEW",
+            "the database's schema is of a newer version that does not let this one run beside it",
         ),
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "the database does not answer");

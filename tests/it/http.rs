@@ -365,6 +365,19 @@ async fn readiness_means_a_migrated_database_that_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_ready_on_a_schema_that_leaves_this_version_behind() {
+    let app = TestApp::start().await;
+    let routes = routes(&app, |_| ());
+    app.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000001')")
+        .await;
+    let answer = send(routes.clone(), get("/readyz", None)).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["error"]["code"], "SCHEMA_TOO_NEW");
+    // the process is fine, and restarting it would not help
+    assert_eq!(send(routes, get("/healthz", None)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_are_served_and_the_rest_is_not_found() {
     let app = TestApp::start().await;
     let routes = routes(&app, |_| ());

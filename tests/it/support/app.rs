@@ -8,8 +8,8 @@ use std::time::Duration;
 use diesel_async::RunQueryDsl as _;
 use kombo_mirror::auth::Authenticator;
 use kombo_mirror::config::{
-    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
-    SocketSettings, SyncSettings,
+    AuthSettings, GraphqlSettings, KomboSettings, ProcessSettings, RetentionSettings, Role,
+    Settings, SocketSettings, SyncSettings,
 };
 use kombo_mirror::db::{self, Connection};
 use kombo_mirror::graphql::Schema;
@@ -375,5 +375,6 @@ fn settings(
         sync,
         retention: RetentionSettings::default(),
         sockets: SocketSettings::default(),
+        process: ProcessSettings::default(),
     }
 }

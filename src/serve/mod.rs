@@ -1,33 +1,31 @@
 //! A server put together: database, workers, schedule and HTTP, started by name and stopped in order.
 
-use std::future::Future;
+mod working;
+
+use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::FutureExt as _;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
-use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::auth::Authenticator;
 use crate::budget::SharedBudget;
 use crate::config::Settings;
-use crate::db::{Listener, Reads};
+use crate::db::Reads;
 use crate::graphql::Schema;
 use crate::http::{self, App, Sockets};
 use crate::integrations::Details;
 use crate::kombo::Client;
 use crate::live::Live;
-use crate::queue::{self, Appetite};
 use crate::retention::Keeper;
 use crate::sync::Engine;
-use crate::{clock, db, integrations, schedule};
+use crate::{clock, db, integrations, upgrade};
 
 /// Tells every part when to stop.
 pub type Stop = watch::Receiver<bool>;
@@ -82,8 +80,7 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> {
     let pool = db::pool(&settings.database_url, settings.database_pool_size)?;
     let reads = reads(settings)?;
-    let applied = db::migrate(&pool).await?;
-    tracing::info!(applied, "the database schema is up to date");
+    upgrade::bring_up_to_date(&pool, settings.process.migrate, stop.clone()).await?;
     let mut connection = pool.get().await?;
     let now = clock::now();
     let mut ids = integrations::live_ids(&mut connection).await?;
@@ -126,7 +123,15 @@ fn has_standby(settings: &Settings) -> bool {
 ///
 /// # Errors
 /// A part of the server ended by itself; it is named.
-pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
+pub async fn run(
+    settings: Settings,
+    listener: TcpListener,
+    asked_to_stop: Stop,
+) -> anyhow::Result<()> {
+    // a stop of its own, which a schema from the future causes too
+    let (halt, stop) = watch::channel(false);
+    let mut parts = Parts::new();
+    parts.spawn(named("signals", pass_on(asked_to_stop, halt.clone())));
     let engine = prepare(&settings, stop.clone()).await?;
     let authenticator = Authenticator::new(&settings.auth, engine.clock.clone())?;
     if settings.role.serves_api() {
@@ -137,16 +142,18 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
     let routes = routes(&settings, &engine, authenticator.clone(), &live, &sockets)?;
     let address = listener.local_addr()?;
     tracing::info!(%address, role = ?settings.role, "listening");
-    let mut parts = Parts::new();
-    let until = stopped(stop.clone());
-    parts.spawn(named("http", async move {
-        axum::serve(listener, routes)
-            .with_graceful_shutdown(until)
-            .await
-            .context("serving HTTP")?;
-        sockets.closed().await;
-        Ok(())
-    }));
+    let answered = answer(
+        listener,
+        routes,
+        sockets,
+        settings.process.grace,
+        stop.clone(),
+    );
+    parts.spawn(named("http", answered));
+    parts.spawn(named(
+        "schema",
+        stay_while_it_fits(engine.clone(), stop.clone(), halt),
+    ));
     if settings.role.serves_api() {
         parts.spawn(named(
             "keys of JWTs",
@@ -158,21 +165,73 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
     }
     if settings.role.works() {
         let keeper = Keeper::new(engine.pool.clone(), settings.retention, stop.clone());
-        parts.spawn(named(
-            "retention",
-            remove_what_is_due(keeper, engine.clone()),
-        ));
-        spawn_workers(&mut parts, &engine, settings.database_url);
+        working::spawn(&mut parts, &engine, keeper, settings.database_url);
     }
+    let ended = ended(parts, stop).await;
+    if ended.is_ok() {
+        tracing::info!("stopped");
+    }
+    ended
+}
+
+/// Waits for the end of all parts. One that ends before it is time ends the server; after that the others may end in
+/// order, whatever went wrong with one.
+async fn ended(mut parts: Parts, stop: Stop) -> anyhow::Result<()> {
+    let mut outcome = Ok(());
     while let Some(ended) = parts.join_next().await {
         let (name, result) = ended.context("a part of the server panicked")?;
-        result.with_context(|| format!("the part {name} failed"))?;
+        let result = result.with_context(|| format!("the part {name} failed"));
         if !*stop.borrow() {
+            result?;
             anyhow::bail!("the part {name} ended by itself");
         }
+        outcome = outcome.and(result);
     }
-    tracing::info!("stopped");
+    outcome
+}
+
+/// Ends with the others, too, when they stop without having been asked to.
+async fn pass_on(asked_to_stop: Stop, halt: watch::Sender<bool>) -> anyhow::Result<()> {
+    tokio::select! {
+        () = stopped(asked_to_stop) => { halt.send_replace(true); }
+        () = stopped(halt.subscribe()) => {}
+    }
     Ok(())
+}
+
+/// Answers until `stop`, and then what was asked before; but not for longer than `grace`: a peer that does not read its
+/// answer must not keep the process.
+async fn answer(
+    listener: TcpListener,
+    routes: axum::Router,
+    sockets: Sockets,
+    grace: Duration,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let served = axum::serve(listener, routes).with_graceful_shutdown(stopped(stop.clone()));
+    let over = async {
+        stopped(stop).await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        served = served.into_future() => served.context("serving HTTP")?,
+        () = over => tracing::warn!("requests were cut off at the end"),
+    }
+    sockets.closed().await;
+    Ok(())
+}
+
+/// Stops the whole server in order when a newer version does not let this one run any longer.
+async fn stay_while_it_fits(
+    engine: Engine,
+    stop: Stop,
+    halt: watch::Sender<bool>,
+) -> anyhow::Result<()> {
+    let looked = upgrade::look_out(&engine.pool, stop).await;
+    if looked.is_err() {
+        halt.send_replace(true);
+    }
+    looked
 }
 
 type Parts = JoinSet<(&'static str, anyhow::Result<()>)>;
@@ -229,164 +288,6 @@ async fn keep_keys(authenticator: Authenticator, stop: Stop) -> anyhow::Result<(
     Ok(())
 }
 
-fn spawn_workers(parts: &mut Parts, engine: &Engine, database_url: SecretString) {
-    for number in 0..engine.settings.workers {
-        // where there are several, the first leaves full fetches to the others
-        let appetite = if number == 0 && engine.settings.workers > 1 {
-            Appetite::Deltas
-        } else {
-            Appetite::Anything
-        };
-        parts.spawn(named("worker", work(engine.clone(), appetite)));
-    }
-    parts.spawn(named("schedule", keep_schedule(engine.clone())));
-    parts.spawn(named(
-        "listener",
-        keep_listening(engine.clone(), database_url),
-    ));
-    parts.spawn(named("integration details", keep_details(engine.clone())));
-}
-
 async fn named<T>(name: &'static str, part: impl Future<Output = T>) -> (&'static str, T) {
     (name, part.await)
-}
-
-/// The schedule looks for all workers of the process, and rings; by itself a worker looks so much more rarely.
-const LOOKS_OF_THE_SCHEDULE: u32 = 60;
-
-/// Takes runs as long as there are any, then waits for the doorbell or looks again after a while.
-async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()> {
-    while !*engine.stop.borrow() {
-        // before the look, so that a ring during it is heard
-        let rung = engine.doorbell.notified();
-        let worked = AssertUnwindSafe(engine.work_once(appetite)).catch_unwind();
-        // a panic is a defect of ours, and must cost one attempt of one run, not the server
-        let worked = worked
-            .await
-            .unwrap_or_else(|_| Err(anyhow::anyhow!("a worker panicked; the log says where")));
-        match worked {
-            // what waited behind it may be nothing for us: wake the colleagues
-            Ok(Some(_)) if appetite == Appetite::Deltas => engine.doorbell.notify_waiters(),
-            Ok(Some(_)) => {}
-            Ok(None) => rest(&engine, rung).await,
-            Err(error) => {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "a sync worker was stopped by an error"
-                );
-                nap(&engine, engine.settings.poll).await;
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn rest(engine: &Engine, rung: Notified<'_>) {
-    tokio::select! {
-        () = rung => {}
-        () = nap(engine, engine.settings.poll * LOOKS_OF_THE_SCHEDULE) => {}
-    }
-}
-
-/// The pause before the first attempt to listen again, and the longest between two.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Rings the doorbell for what other processes queued. While it cannot listen, polling goes on.
-async fn keep_listening(engine: Engine, url: SecretString) -> anyhow::Result<()> {
-    let mut pause = FIRST_PAUSE;
-    while !*engine.stop.borrow() {
-        let ended = tokio::select! {
-            ended = listen(&engine, &url, &mut pause) => ended,
-            () = stopped(engine.stop.clone()) => return Ok(()),
-        };
-        if let Err(error) = ended {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "queued runs are found by polling until the database can be listened to again"
-            );
-        }
-        nap(&engine, pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-    Ok(())
-}
-
-async fn listen(engine: &Engine, url: &SecretString, pause: &mut Duration) -> anyhow::Result<()> {
-    let mut listener = Listener::connect(url, queue::CHANNEL).await?;
-    *pause = FIRST_PAUSE;
-    loop {
-        // the first time for what was queued while nobody listened
-        engine.doorbell.notify_waiters();
-        listener.heard().await?;
-    }
-}
-
-async fn keep_schedule(engine: Engine) -> anyhow::Result<()> {
-    while !*engine.stop.borrow() {
-        match look_at_schedule(&engine).await {
-            Ok(false) => {}
-            Ok(true) => engine.doorbell.notify_waiters(),
-            Err(error) => {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "the schedule could not be read"
-                );
-            }
-        }
-        nap(&engine, engine.settings.poll).await;
-    }
-    Ok(())
-}
-
-/// Queues what is due; returns whether there is anything to do.
-async fn look_at_schedule(engine: &Engine) -> anyhow::Result<bool> {
-    let mut connection = engine.pool.get().await?;
-    let now = (engine.clock)();
-    let queued = schedule::tick(&mut connection, now).await?;
-    Ok(queued > 0 || queue::is_any_due(&mut connection, now).await?)
-}
-
-/// Apart from the schedule: a Kombo that answers slowly must not keep fetches from falling due.
-async fn keep_details(engine: Engine) -> anyhow::Result<()> {
-    while !*engine.stop.borrow() {
-        let refreshed = tokio::select! {
-            refreshed = engine.refresh_integrations() => refreshed,
-            () = stopped(engine.stop.clone()) => return Ok(()),
-        };
-        if let Err(error) = refreshed {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "the integrations' details could not be kept"
-            );
-        }
-        nap(&engine, engine.settings.poll).await;
-    }
-    Ok(())
-}
-
-/// How often to look whether the hourly removal is due.
-const RETENTION_LOOK: Duration = Duration::from_secs(60);
-
-async fn remove_what_is_due(keeper: Keeper, engine: Engine) -> anyhow::Result<()> {
-    while !*engine.stop.borrow() {
-        if let Err(error) = keeper.look((engine.clock)()).await {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "what is due for removal could not be removed"
-            );
-        }
-        tokio::select! {
-            () = tokio::time::sleep(RETENTION_LOOK) => {}
-            () = stopped(engine.stop.clone()) => {}
-        }
-    }
-    Ok(())
-}
-
-async fn nap(engine: &Engine, longest: Duration) {
-    tokio::select! {
-        () = tokio::time::sleep(longest) => {}
-        () = stopped(engine.stop.clone()) => {}
-    }
 }
