@@ -42,7 +42,7 @@
 //! | [`escapes`] | JSON escapes that Postgres cannot store, replaced | change anything else |
 //! | [`db`] | pools, TLS, migrations, the wall between tenants | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
-//! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
+//! | [`console`] | the operator's console and GraphiQL, served from the binary | hold data or secrets, load from another host |
 //! | [`by_hand`] | `kombo-mirror sync`: runs asked for and worked on in the foreground, with their progress | open a door, decide what a fetch does |
 //! | [`simulator`] | a faithful Kombo for demo and tests | be imported by the server's own path |
 //! | [`embedded`] | a private Postgres for demo and tests | listen on a network address, leave a server behind |
