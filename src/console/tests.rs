@@ -46,7 +46,8 @@ fn references(html: &str) -> BTreeSet<&str> {
         .iter()
         .flat_map(|attribute| html.split(attribute).skip(1))
         .filter_map(|rest| rest.split('"').next())
-        .filter(|reference| !reference.starts_with("data:"))
+        // an empty icon, and a link to the console
+        .filter(|reference| !reference.starts_with("data:") && *reference != "/")
         .collect()
 }
 

@@ -84,10 +84,8 @@ query Courses {
       }
       currentRevision {
         status
-        skills(first: 5) {
-          nodes {
-            name
-          }
+        skills {
+          name
         }
       }
     }

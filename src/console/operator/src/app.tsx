@@ -1,7 +1,7 @@
 // The frame of every page: where one is, whether what is shown is live, whose token asks.
 import { useEffect } from "preact/hooks";
 import { access } from "./api/ask.ts";
-import { refusal, useLiveness, type Liveness } from "./api/live.ts";
+import { refusal, useLiveness, useSocket, type Liveness } from "./api/live.ts";
 import { Drift } from "./pages/drift.tsx";
 import { Integration } from "./pages/integration.tsx";
 import { Integrations } from "./pages/integrations.tsx";
@@ -14,11 +14,12 @@ import { Empty, Loading } from "./parts/basics.tsx";
 import { useScope, useScopeOfToken } from "./parts/scope.tsx";
 import { route, type Route } from "./route.ts";
 import { useStore } from "./store.ts";
-import { nextTheme, theme } from "./theme.ts";
+import { nextTheme, theme, type Theme } from "./theme.ts";
 import { takeToken, token } from "./token.ts";
 
 export function App() {
   useScopeOfToken();
+  useSocket();
   const where = useStore(route);
   const isAccepted = useStore(access) === "accepted";
   useEffect(() => {
@@ -144,7 +145,7 @@ function Whose() {
   if (!isAccepted) return null;
   return (
     <>
-      {scope !== "unknown" && <span class="quiet">{bearer ? `${scope} token` : "no token needed"}</span>}
+      {scope !== "unknown" && <span class="quiet scope">{bearer ? `${scope} token` : "no token needed"}</span>}
       {bearer && (
         <button type="button" onClick={() => takeToken("")}>
           Forget token
@@ -154,11 +155,18 @@ function Whose() {
   );
 }
 
+const THEMES: Record<Theme, { sign: string; name: string }> = {
+  system: { sign: "◐", name: "Auto" },
+  light: { sign: "☀", name: "Light" },
+  dark: { sign: "☾", name: "Dark" },
+};
+
 function ThemeButton() {
   const chosen = useStore(theme);
+  const { sign, name } = THEMES[chosen];
   return (
-    <button type="button" onClick={() => theme.set(nextTheme(chosen))} aria-label={`Colours: ${chosen}. Change them`}>
-      {{ system: "◐ Auto", light: "☀ Light", dark: "☾ Dark" }[chosen]}
+    <button type="button" onClick={() => theme.set(nextTheme(chosen))} aria-label={`Colours: ${name}. Change them`}>
+      {sign} <span class="theme-name">{name}</span>
     </button>
   );
 }

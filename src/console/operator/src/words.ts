@@ -50,7 +50,7 @@ export const OUTCOMES: Record<string, { label: string; tone: Tone }> = {
 };
 
 /** An integration's health is that of its endpoint which needs somebody most. */
-export function worst(endpoints: EndpointSummary[]): Health {
+export function worst(endpoints: Pick<EndpointSummary, "health">[]): Health {
   return HEALTHS.find((health) => endpoints.some((endpoint) => endpoint.health === health)) ?? "AWAITING_FIRST_SYNC";
 }
 

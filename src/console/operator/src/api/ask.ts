@@ -20,6 +20,7 @@ export class ApiError extends Error {
 /** What the last answer said about the token. */
 export type Access = "unknown" | "accepted" | "refused";
 export const access = createStore<Access>("unknown");
+token.watch(() => access.set("unknown"));
 
 /** Whether the last question reached the server at all. */
 export const reachable = createStore(true);

@@ -36,6 +36,9 @@ function connect(): Client {
   return createClient({
     url: url.href,
     connectionParams: authorization,
+    // Open on pages that follow nothing too: it is how the page knows that what it shows is live.
+    lazy: false,
+    onNonLazyError: (cause) => refusal.set(describe(cause)),
     keepAlive: KEEP_ALIVE_MS,
     retryAttempts: Infinity,
     retryWait: (retries) => {
@@ -56,6 +59,27 @@ function connect(): Client {
   });
 }
 
+/** The one socket of the page; null while the server takes no token. */
+const client = createStore<Client | null>(null);
+
+/** Keeps the socket: a new token means a new one. */
+export function useSocket(): void {
+  const bearer = useStore(token);
+  const isAccepted = useStore(access) === "accepted";
+  useEffect(() => {
+    if (!isAccepted) return;
+    const opened = connect();
+    client.set(opened);
+    return () => {
+      client.set(null);
+      // What was still being connected may be refused: nobody wants to know any more.
+      Promise.resolve(opened.dispose()).catch(() => undefined);
+      socket.set("closed");
+      refusal.set(null);
+    };
+  }, [bearer, isAccepted]);
+}
+
 export type Liveness = "live" | "reconnecting" | "unreachable" | "waiting";
 
 /** In one word, how far what is shown can be trusted to be new. */
@@ -70,8 +94,7 @@ export function useLiveness(): Liveness {
 /** The newest state of each run that moved since the page was opened, by its id. */
 export type LiveRuns = ReadonlyMap<string, Run>;
 
-function follow(integration: string | null, runs: Store<LiveRuns>): () => void {
-  const client = connect();
+function follow(from: Client, integration: string | null, runs: Store<LiveRuns>): () => void {
   let settling: ReturnType<typeof setTimeout> | undefined;
   const hear = (run: Run) => {
     runs.set(remembered(runs.get(), run));
@@ -79,7 +102,7 @@ function follow(integration: string | null, runs: Store<LiveRuns>): () => void {
     clearTimeout(settling);
     settling = setTimeout(refreshAll, SETTLE_MS);
   };
-  const stop = client.subscribe<{ syncRunUpdated: Run }>(
+  const stop = from.subscribe<{ syncRunUpdated: Run }>(
     { query: DOCUMENTS.runUpdated, variables: { integration } },
     {
       next: ({ data, errors }) => {
@@ -93,8 +116,6 @@ function follow(integration: string | null, runs: Store<LiveRuns>): () => void {
   return () => {
     clearTimeout(settling);
     stop();
-    void client.dispose();
-    socket.set("closed");
     refusal.set(null);
   };
 }
@@ -117,13 +138,12 @@ function describe(cause: unknown): string {
   return String(cause);
 }
 
-/** Follows the runs of one integration, or of all. A new token means a new socket. */
+/** Follows the runs of one integration, or of all. */
 export function useLiveRuns(integration: string | null): LiveRuns {
-  const bearer = useStore(token);
-  const isAccepted = useStore(access) === "accepted";
+  const from = useStore(client);
   const [runs, setRuns] = useState<LiveRuns>(new Map());
   useEffect(() => {
-    if (!isAccepted) return;
+    if (!from) return;
     const store = createStore<LiveRuns>(new Map());
     setRuns(store.get());
     let frame = 0;
@@ -134,13 +154,13 @@ export function useLiveRuns(integration: string | null): LiveRuns {
         setRuns(store.get());
       });
     });
-    const stop = follow(integration, store);
+    const stop = follow(from, integration, store);
     return () => {
       stop();
       forget();
       cancelAnimationFrame(frame);
     };
-  }, [integration, bearer, isAccepted]);
+  }, [from, integration]);
   return runs;
 }
 

@@ -109,8 +109,9 @@ function HeldBack({ komboId, status }: { komboId: string; status: EndpointStatus
       <span>
         <strong>{rows} held back.</strong> Kombo no longer showed these rows; the removal guard kept them.
       </span>
-      <button type="button" onClick={() => setOpen(true)} aria-label={`Look at ${rows} of ${ENDPOINTS[status.endpoint]}`}>
-        Look at them …
+      <button type="button" onClick={() => setOpen(true)}>
+        Look at {rows}
+        <span class="unseen"> of {ENDPOINTS[status.endpoint]}</span>
       </button>
       {isOpen && <RemovalsDialog komboId={komboId} endpoint={status.endpoint} close={() => setOpen(false)} />}
     </div>

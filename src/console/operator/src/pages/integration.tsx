@@ -8,7 +8,7 @@ import { duration, now } from "../clock.ts";
 import { PauseOrResume, ReadOnlyNote, RequestKomboSync, Resync } from "../parts/actions.tsx";
 import { Badge, Empty, Fact, HealthBadge, Loading, Moment, Problem } from "../parts/basics.tsx";
 import { historyOf } from "../parts/history.ts";
-import { nameOf, plain, worst } from "../words.ts";
+import { ENDPOINTS, nameOf, plain, worst } from "../words.ts";
 import { EndpointCard } from "./endpoint.tsx";
 import { Drift } from "./drift.tsx";
 import { Parked } from "./parked.tsx";
@@ -44,7 +44,7 @@ function Known({ integration, live }: { integration: Shape; live: LiveRuns }) {
         <div>
           <h1>{nameOf(integration)}</h1>
           <p class="badges">
-            {isGone ? <Badge tone="idle">Deleted</Badge> : <HealthBadge health={worst(summaries(integration))} />}
+            {isGone ? <Badge tone="idle">Deleted</Badge> : <HealthBadge health={worst(integration.syncStatus)} />}
             {integration.paused && <Badge tone="idle">Paused by request</Badge>}
             <Badge tone={stateTone(integration.state)}>{plain(integration.state)} at Kombo</Badge>
             {integration.tool && <span class="quiet">{integration.tool}</span>}
@@ -71,8 +71,6 @@ function Known({ integration, live }: { integration: Shape; live: LiveRuns }) {
   );
 }
 
-const summaries = (integration: Shape) => integration.syncStatus;
-
 function stateTone(state: Shape["state"]) {
   if (state === "ACTIVE") return "good";
   return state === "INVALID" ? "bad" : "idle";
@@ -89,7 +87,7 @@ function Endpoints({ integration, live }: { integration: Shape; live: LiveRuns }
     <section aria-labelledby="endpoints">
       <h2 id="endpoints">Endpoints</h2>
       <div class="endpoints">
-        {integration.syncStatus.map((status) => (
+        {inOrder(integration.syncStatus).map((status) => (
           <EndpointCard
             key={status.endpoint}
             komboId={integration.komboId}
@@ -101,6 +99,12 @@ function Endpoints({ integration, live }: { integration: Shape; live: LiveRuns }
       </div>
     </section>
   );
+}
+
+/** As people think of them, not as the alphabet has them. */
+function inOrder(endpoints: EndpointStatus[]): EndpointStatus[] {
+  const order = Object.keys(ENDPOINTS);
+  return endpoints.toSorted((a, b) => order.indexOf(a.endpoint) - order.indexOf(b.endpoint));
 }
 
 /** The state as polled, with the runs as last heard: of an endpoint at most one works and one waits. */
@@ -128,9 +132,15 @@ function Hops({ integration }: { integration: Shape }) {
           <Moment at={integration.lastKomboSyncAt} none="not heard of yet" />
         </p>
         <dl class="facts">
-          <Fact name="Kombo's last sync ended as">{integration.lastKomboSyncState ? plain(integration.lastKomboSyncState) : "unknown"}</Fact>
+          <Fact name="Last sync ended as">{integration.lastKomboSyncState ? plain(integration.lastKomboSyncState) : "unknown"}</Fact>
           <Fact name="Data outdated since">
-            {integration.dataExpiredAt ? <Badge tone="bad"><Moment at={integration.dataExpiredAt} /></Badge> : "not outdated"}
+            {integration.dataExpiredAt ? (
+              <Badge tone="bad">
+                <Moment at={integration.dataExpiredAt} />
+              </Badge>
+            ) : (
+              "not outdated"
+            )}
           </Fact>
           <Fact name="Set-up at Kombo">{integration.setupStatus ? plain(integration.setupStatus) : "unknown"}</Fact>
           {integration.unavailableModels.length > 0 && (

@@ -1,6 +1,6 @@
 // Sync runs, newest first: of one integration, or of all.
 import { useState } from "preact/hooks";
-import { newer, useLiveRuns, type LiveRuns } from "../api/live.ts";
+import { isOpen, newer, useLiveRuns, type LiveRuns } from "../api/live.ts";
 import { DOCUMENTS } from "../api/documents.ts";
 import { usePages } from "../api/pages.ts";
 import type { Page, Run } from "../api/types.ts";
@@ -11,9 +11,10 @@ import { Progress } from "../parts/progress.tsx";
 import { Table, type Column } from "../parts/table.tsx";
 import { toIntegration } from "../route.ts";
 import { count, counted, ENDPOINTS, MODES, STATUSES, TRIGGERS } from "../words.ts";
-import { isOpen } from "../api/live.ts";
 
 const AT_ONCE = 20;
+/** Where other things follow below. */
+const AT_ONCE_AMONG_OTHERS = 10;
 
 export function AllRuns() {
   return <Runs integration={null} live={useLiveRuns(null)} />;
@@ -29,7 +30,7 @@ export function Runs({ integration, live }: { integration: string | null; live: 
   };
   const runs = usePages<Run>({
     document: DOCUMENTS.runs,
-    variables: { first: AT_ONCE, filter },
+    variables: { first: integration ? AT_ONCE_AMONG_OTHERS : AT_ONCE, filter },
     pick: (data: { syncRuns: Page<Run> }) => data.syncRuns,
     idOf: (run) => run.id,
   });

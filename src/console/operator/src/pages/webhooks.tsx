@@ -9,6 +9,8 @@ import { toIntegration } from "../route.ts";
 import { count, ENDPOINTS, MODES, OUTCOMES } from "../words.ts";
 
 const AT_ONCE = 20;
+/** Where other things follow below. */
+const AT_ONCE_AMONG_OTHERS = 8;
 
 export function Webhooks({ integration }: { integration: string | null }) {
   const Heading = integration ? "h2" : "h1";
@@ -26,7 +28,7 @@ function Inbox({ integration }: { integration: string | null }) {
   const filter = integration ? { integrationKomboId: { eq: integration } } : undefined;
   const events = usePages<WebhookEvent>({
     document: DOCUMENTS.webhookEvents,
-    variables: { first: AT_ONCE, filter },
+    variables: { first: integration ? AT_ONCE_AMONG_OTHERS : AT_ONCE, filter },
     pick: (data: { webhookEvents: Page<WebhookEvent> }) => data.webhookEvents,
     idOf: (event) => event.id,
   });
