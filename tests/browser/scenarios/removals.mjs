@@ -19,6 +19,8 @@ export default async function ({ page, open }) {
   await dialog.waitFor({ state: "detached" });
   check(await look.evaluate((button) => button === document.activeElement), "the focus was lost");
   await look.click();
+  await rows.first().waitFor();
+  check((await dialog.getByRole("button", { name: /^Remove/ }).count()) === 1, "a run that keeps nothing any more is offered");
   await dialog.getByRole("button", { name: "Remove 60 rows" }).click();
   await dialog.waitFor({ state: "detached" });
   await page.getByRole("status").filter({ hasText: "60 rows removed." }).waitFor();

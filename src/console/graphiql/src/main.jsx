@@ -13,8 +13,10 @@ import { EXAMPLES } from "../../plain/examples.js";
 import { authorization, fetchWithToken, onTokenChange, unauthorized } from "../../plain/token.js";
 
 // Read in GraphiQL's first tab, so here and not in the examples, which the plain page has too.
-const HINTS = `# Ctrl+Enter (⌘+Enter) asks; Ctrl+Space offers what fits at the cursor; the book on the left lists every type.
-# The token goes into the bar above. The other tabs hold more examples.
+const HINTS = `# Ctrl+Enter (⌘+Enter) asks.
+# Ctrl+Space offers what fits at the cursor.
+# The book on the left lists every type.
+# The token goes into the bar above.
 `;
 
 const TABS = EXAMPLES.map(({ query }, index) => ({ query: index === 0 ? HINTS + query : query }));

@@ -63,7 +63,7 @@ function Now({ status: { activeRun, lastRun } }: { status: EndpointStatus }) {
   return (
     <p class="now">
       <StatusBadge status={lastRun.status} /> <Moment at={lastRun.finishedAt} />
-      <span class="quiet">: {summary(lastRun)}</span>
+      <span class="quiet">{summary(lastRun)}</span>
     </p>
   );
 }
@@ -113,7 +113,14 @@ function HeldBack({ komboId, status }: { komboId: string; status: EndpointStatus
         Look at {rows}
         <span class="unseen"> of {ENDPOINTS[status.endpoint]}</span>
       </button>
-      {isOpen && <RemovalsDialog komboId={komboId} endpoint={status.endpoint} close={() => setOpen(false)} />}
+      {isOpen && (
+        <RemovalsDialog
+          komboId={komboId}
+          endpoint={status.endpoint}
+          wanted={status.removalsHeldBack}
+          close={() => setOpen(false)}
+        />
+      )}
     </div>
   );
 }

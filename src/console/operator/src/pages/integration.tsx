@@ -129,7 +129,7 @@ function Hops({ integration }: { integration: Shape }) {
       <div class="card">
         <h2>LMS → Kombo</h2>
         <p class="figure">
-          <Moment at={integration.lastKomboSyncAt} none="not heard of yet" />
+          <Moment at={integration.lastKomboSyncAt} none="no word yet" />
         </p>
         <dl class="facts">
           <Fact name="Last sync ended as">{integration.lastKomboSyncState ? plain(integration.lastKomboSyncState) : "unknown"}</Fact>

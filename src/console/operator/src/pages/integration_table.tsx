@@ -69,7 +69,7 @@ function FirstHop({ row }: { row: IntegrationSummary }) {
   const isGood = row.lastKomboSyncState === null || row.lastKomboSyncState === "SUCCEEDED";
   return (
     <span class="badges">
-      <Moment at={row.lastKomboSyncAt} none="not heard of yet" />
+      <Moment at={row.lastKomboSyncAt} none="no word yet" />
       {!isGood && row.lastKomboSyncState && <Badge tone="warn">{plain(row.lastKomboSyncState)}</Badge>}
       {row.dataExpiredAt && <Badge tone="bad">outdated</Badge>}
     </span>

@@ -3,27 +3,29 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, ask } from "../api/ask.ts";
 import { DOCUMENTS } from "../api/documents.ts";
+import { useHeldBackRuns, type HeldBackRun } from "../api/held_back_runs.ts";
 import { usePages } from "../api/pages.ts";
 import { known, refreshAll } from "../api/poll.ts";
-import type { Endpoint, HeldBackRow, Page, Run } from "../api/types.ts";
+import type { Endpoint, HeldBackRow, Page } from "../api/types.ts";
 import { say } from "../parts/announcer.tsx";
 import { Empty, Loading, Moment, More, Problem } from "../parts/basics.tsx";
 import { NEEDS_ADMIN, useScope } from "../parts/scope.tsx";
 import { Table, type Column } from "../parts/table.tsx";
 import { counted, ENDPOINTS, MODES, plain } from "../words.ts";
-import { useHeldBackRuns } from "../api/held_back_runs.ts";
 
 interface DialogProps {
   komboId: string;
   endpoint: Endpoint;
+  /** How many rows the endpoint says are held back. */
+  wanted: number;
   close: () => void;
 }
 
-export function RemovalsDialog({ komboId, endpoint, close }: DialogProps) {
+export function RemovalsDialog({ komboId, endpoint, wanted, close }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   // A modal dialog keeps the focus, ends with Escape, and gives the focus back to the button that opened it.
   useEffect(() => dialog.current?.showModal(), []);
-  const { runs, error } = useHeldBackRuns(komboId, endpoint);
+  const { runs, error } = useHeldBackRuns(komboId, endpoint, wanted);
   return (
     <dialog ref={dialog} class="removals" aria-labelledby="removals-title" onClose={close}>
       <header>
@@ -51,7 +53,6 @@ interface RowsAnswer {
   syncRun: { heldBackRemovals: Page<HeldBackRow> } | null;
 }
 
-type HeldBackRun = Pick<Run, "id" | "mode" | "finishedAt" | "removalsHeldBack">;
 const ROWS_AT_ONCE = 20;
 
 function OfRun({ run, close }: { run: HeldBackRun; close: () => void }) {
