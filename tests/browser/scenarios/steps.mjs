@@ -21,7 +21,7 @@ export function card(page, endpoint) {
   return page.getByRole("article", { name: endpoint, exact: true });
 }
 
-/** Looks at a run from the button on: the values that its bar showed, until the card says how it ended. */
+/** Looks at a full fetch from the button on: the values that its bar showed, until the card says how it ended. */
 export async function follow(page, endpoint, press) {
   const place = card(page, endpoint);
   // By what the page itself draws: asking from here would miss what comes and goes between two looks.
@@ -33,7 +33,8 @@ export async function follow(page, endpoint, press) {
     }).observe(element, { subtree: true, childList: true, attributes: true });
   });
   await press(place);
-  await place.getByRole("progressbar").waitFor();
-  await place.getByRole("progressbar").waitFor({ state: "detached" });
+  const bar = place.getByRole("progressbar", { name: `${endpoint}: full fetch` });
+  await bar.waitFor();
+  await bar.waitFor({ state: "detached" });
   return page.evaluate(() => window.barValues);
 }

@@ -99,8 +99,12 @@ function follow(from: Client, integration: string | null, runs: Store<LiveRuns>)
   const hear = (run: Run) => {
     runs.set(remembered(runs.get(), run));
     if (run.status === "QUEUED" || run.status === "RUNNING") return;
-    clearTimeout(settling);
-    settling = setTimeout(refreshAll, SETTLE_MS);
+    // Of all integrations some run ends all the time: there the polling is enough.
+    if (integration === null) return;
+    settling ??= setTimeout(() => {
+      settling = undefined;
+      refreshAll();
+    }, SETTLE_MS);
   };
   const stop = from.subscribe<{ syncRunUpdated: Run }>(
     { query: DOCUMENTS.runUpdated, variables: { integration } },

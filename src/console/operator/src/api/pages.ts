@@ -1,6 +1,6 @@
-// A list that grows by "show more". Only its first page is asked for again; what was loaded behind it stays as it was,
-// and what is new comes before it.
-import { useCallback, useEffect, useState } from "preact/hooks";
+// A list that grows by "show more". What is shown is asked for again in one page, so that rows which left the list leave
+// the screen; only behind the longest page that the API gives rows stay as they were loaded.
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, ask } from "./ask.ts";
 import { known, USUALLY_MS, useRepeated } from "./poll.ts";
 import type { Page } from "./types.ts";
@@ -13,8 +13,6 @@ export interface Pages<T> {
   isLoadingMore: boolean;
   error: ApiError | null;
   more(): void;
-  /** Loads everything anew at the next turn. */
-  restart(): void;
 }
 
 interface Loaded<T> {
@@ -35,12 +33,15 @@ interface Asked<T> {
   everyMs?: number;
 }
 
+/** The API gives no longer page. */
+const LONGEST_PAGE = 500;
+
 const NOTHING: Page<never> = { totalCount: 0, nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
 
-/** The newest first page, and behind it what was loaded before and is not in it. */
+/** The newest page, and behind the longest one what was loaded before and is not in it. */
 function merge<T>(last: Loaded<T> | null, page: Page<T>, idOf: (node: T) => string, key: string): Loaded<T> {
   const { hasNextPage, endCursor } = page.pageInfo;
-  if (!last || last.key !== key || last.nodes.length <= page.nodes.length || !hasNextPage) {
+  if (!last || last.key !== key || page.nodes.length < LONGEST_PAGE || !hasNextPage) {
     return { key, nodes: page.nodes, totalCount: page.totalCount, after: endCursor, hasMore: hasNextPage };
   }
   const fresh = new Set(page.nodes.map(idOf));
@@ -53,9 +54,11 @@ export function usePages<T>({ document, variables, pick, idOf, everyMs = USUALLY
   const [loaded, setLoaded] = useState<Loaded<T> | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [isLoadingMore, setLoadingMore] = useState(false);
+  const shown = useRef(0);
+  shown.current = loaded?.key === key ? loaded.nodes.length : 0;
   const load = useCallback(
-    async (signal?: AbortSignal, after?: string) => {
-      const data = await ask<never>(document, { ...JSON.parse(key), after }, signal);
+    async (first: number, after?: string, signal?: AbortSignal) => {
+      const data = await ask<never>(document, { ...JSON.parse(key), first, after }, signal);
       return pick(data) ?? (NOTHING as Page<T>);
     },
     // `pick` and `idOf` belong to the document.
@@ -64,7 +67,10 @@ export function usePages<T>({ document, variables, pick, idOf, everyMs = USUALLY
   const again = useCallback(
     async (signal: AbortSignal) => {
       try {
-        const page = await load(signal);
+        const before = shown.current;
+        const page = await load(Math.min(LONGEST_PAGE, Math.max(variables.first, before)), undefined, signal);
+        // More was loaded meanwhile: this page would take it away again.
+        if (shown.current > before && before > 0) return;
         if (signal.aborted) return;
         setLoaded((last) => merge(last, page, idOf, key));
         setError(null);
@@ -83,7 +89,7 @@ export function usePages<T>({ document, variables, pick, idOf, everyMs = USUALLY
     if (!current?.after || isLoadingMore) return;
     setLoadingMore(true);
     try {
-      const page = await load(undefined, current.after);
+      const page = await load(variables.first, current.after);
       setLoaded((last) => append(last, page, idOf, key));
       setError(null);
     } catch (failure) {
@@ -98,7 +104,6 @@ export function usePages<T>({ document, variables, pick, idOf, everyMs = USUALLY
     isLoadingMore,
     error,
     more,
-    restart: () => setLoaded(null),
   };
 }
 

@@ -13,10 +13,6 @@ export function refreshAll(): void {
   asked.set(asked.get() + 1);
 }
 
-export function onRefresh(listener: () => void): () => void {
-  return asked.watch(listener);
-}
-
 export interface Polled<T> {
   /** The last good answer; stays while a later question fails. */
   data: T | null;
@@ -26,6 +22,9 @@ export interface Polled<T> {
 
 /** Calls `again` now, every `everyMs`, when the tab is looked at again, and at `refreshAll`; never twice at a time. */
 export function useRepeated(again: (signal: AbortSignal) => Promise<void>, everyMs: number): void {
+  // Another pace begins with the next turn; it is no reason to ask anew.
+  const pace = useRef(everyMs);
+  pace.current = everyMs;
   useEffect(() => {
     const end = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -41,10 +40,10 @@ export function useRepeated(again: (signal: AbortSignal) => Promise<void>, every
         await again(end.signal);
       }
       isAsking = false;
-      if (!end.signal.aborted) timer = setTimeout(turn, everyMs);
+      if (!end.signal.aborted) timer = setTimeout(turn, pace.current);
     };
     document.addEventListener("visibilitychange", turn);
-    const forget = onRefresh(turn);
+    const forget = asked.watch(turn);
     void turn();
     return () => {
       end.abort();
@@ -52,7 +51,7 @@ export function useRepeated(again: (signal: AbortSignal) => Promise<void>, every
       document.removeEventListener("visibilitychange", turn);
       forget();
     };
-  }, [again, everyMs]);
+  }, [again]);
 }
 
 /** The answer to a document, kept fresh. Other variables are another question: the old answer goes. */
@@ -76,11 +75,4 @@ export function usePolled<T>(document: string, variables: object = {}, everyMs =
 
 export function known(error: unknown): ApiError {
   return error instanceof ApiError ? error : new ApiError("CONSOLE", String(error));
-}
-
-/** A function that always sees the newest of what it was made from, and is itself always the same. */
-export function useSteady<A extends unknown[], R>(latest: (...given: A) => R): (...given: A) => R {
-  const held = useRef(latest);
-  held.current = latest;
-  return useCallback((...given: A) => held.current(...given), []);
 }
