@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs a browser test against a server that is already up: the query page, or a scenario of the console.
 #   BASE_URL=http://127.0.0.1:8080 TOKEN=... tests/browser/run.sh
-#   BASE_URL=http://127.0.0.1:8080 TOKEN=... INTEGRATION=... tests/browser/run.sh console.mjs phone
+#   BASE_URL=http://127.0.0.1:8080 TOKEN=... INTEGRATION=... tests/browser/run.sh console.mjs themes
 # Needs Node 20 and a Chromium (apt-get install chromium, or CHROMIUM=/path/to/chrome).
 set -eu
 cd "$(dirname "$0")"

@@ -166,12 +166,12 @@ async fn a_server_without_tokens_is_not_asked_for_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js 20, npm and Chromium: cargo test --test it -- --ignored clients:: frontend:: browser::"]
-async fn nothing_has_to_be_pushed_sideways_on_a_phone() {
+async fn nothing_has_to_be_pushed_sideways_from_phone_to_desktop() {
     let app = eventful().await;
     // a name that no browser would break by itself
     app.sql("UPDATE integrations SET organization_name = repeat('Wide', 50)")
         .await;
-    play(&app, "phone", ADMIN).await;
+    play(&app, "widths", ADMIN).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

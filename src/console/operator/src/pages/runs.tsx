@@ -35,7 +35,7 @@ export function Runs({ integration, live }: { integration: string | null; live: 
     idOf: (run) => run.id,
   });
   const shown = runs.nodes?.map((run) => newer(run, live.get(run.id)));
-  const columns = integration ? COLUMNS : [OF_INTEGRATION, ...COLUMNS];
+  const columns = [integration ? FETCH : FETCH_WHERE, ...COLUMNS];
   const Heading = integration ? "h2" : "h1";
   return (
     <section aria-labelledby="runs">
@@ -87,14 +87,23 @@ function Choice({ label, value, choose, of }: ChoiceProps) {
   );
 }
 
-const OF_INTEGRATION: Column<Run> = {
-  name: "Integration",
-  kind: "main",
-  cell: (run) => <a class="id" href={toIntegration(run.integration.komboId)}>{run.integration.komboId}</a>,
+const fetchOf = (run: Run) => `${ENDPOINTS[run.endpoint]}, ${MODES[run.mode]}`;
+
+const FETCH: Column<Run> = { name: "Fetch", kind: "main", cell: fetchOf };
+
+const FETCH_WHERE: Column<Run> = {
+  ...FETCH,
+  cell: (run) => (
+    <>
+      {fetchOf(run)}
+      <small class="id">
+        <a href={toIntegration(run.integration.komboId)}>{run.integration.komboId}</a>
+      </small>
+    </>
+  ),
 };
 
 const COLUMNS: Column<Run>[] = [
-  { name: "Fetch", kind: "main", cell: (run) => `${ENDPOINTS[run.endpoint]}, ${MODES[run.mode]}` },
   { name: "Status", cell: (run) => <Status run={run} /> },
   { name: "Why", cell: (run) => <Why run={run} /> },
   { name: "Began", cell: (run) => <Moment at={run.startedAt} none="not yet" /> },
