@@ -1,7 +1,7 @@
 // From a small phone to a desktop nothing has to be pushed sideways.
 import { ADDRESS, card, check, PAGES, settle } from "./steps.mjs";
 
-const WIDTHS = [360, 390, 600, 768, 1024, 1100, 1280];
+const WIDTHS = [360, 390, 600, 768, 1024, 1185, 1280];
 
 export const options = { hasTouch: true };
 
