@@ -43,7 +43,7 @@
 //! | [`escapes`] | JSON escapes that Postgres cannot store, replaced | change anything else |
 //! | [`db`] | pools, TLS, migrations, the wall between tenants | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
-//! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
+//! | [`console`] | the operator's console and GraphiQL, served from the binary | hold data or secrets, load from another host |
 //! | [`by_hand`] | `kombo-mirror sync`: runs asked for and worked on in the foreground, with their progress | open a door, decide what a fetch does |
 //! | [`health`] | `kombo-mirror health`: asks a server on this machine how it is | need a setting beyond the address |
 //! | [`simulator`] | a faithful Kombo for demo and tests | be imported by the server's own path |

@@ -15,7 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures_util::StreamExt as _;
 use secrecy::SecretString;
@@ -62,7 +62,6 @@ pub fn routes(app: App) -> axum::Router {
     let probed = probes(app.engine.clone());
     let graphql = graphql_routes(app.clone());
     let routes = axum::Router::new()
-        .route("/", get(|| async { Redirect::to("/graphiql") }))
         .route("/graphql/ws", get(socket::open))
         .route("/webhooks/kombo", post(receive_webhook))
         .route("/metrics", get(show_metrics))
