@@ -30,6 +30,7 @@ use crate::db::{Pool, Reads};
 use crate::integrations::{self, Description};
 use crate::kombo::budget::Lane;
 use crate::kombo::{Client, Error as KomboError, Remedy};
+use crate::metrics::Metrics;
 use crate::models::{self, Mode};
 use crate::queue::{self, Appetite, Beat, Failure, Request, Run, Trigger};
 pub use states::{EndpointState, load as endpoint_state};
@@ -54,6 +55,8 @@ pub struct Engine {
     pub clock: Clock,
     /// Turns true when this process is to end: working runs go back to the queue.
     pub stop: watch::Receiver<bool>,
+    /// What this process counts.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What a claimed run came to.
@@ -71,6 +74,20 @@ pub enum Ending {
     HandedBack,
 }
 
+impl Ending {
+    /// The word in metrics; the first two are those of tables and GraphQL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Postponed => "POSTPONED",
+            Self::LeaseLost => "LEASE_LOST",
+            Self::HandedBack => "HANDED_BACK",
+        }
+    }
+}
+
 impl Engine {
     /// Claims one run and works on it until it ends or waits. `None`: nothing is due.
     ///
@@ -85,7 +102,13 @@ impl Engine {
         let Some(run) = claimed else {
             return Ok(None);
         };
-        let ending = self.work_on(&run).await?;
+        let worked = self.work_on(&run).await;
+        let outcome = worked
+            .as_ref()
+            .map_or("DATABASE_FAILED", |ending| ending.as_str());
+        let endpoint = models::endpoint(&run.endpoint).map_or("unknown", |known| known.name);
+        self.metrics.run_left(endpoint, outcome);
+        let ending = worked?;
         tracing::info!(
             run.id,
             integration.id = run.integration_id,
