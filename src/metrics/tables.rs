@@ -51,7 +51,7 @@ async fn endpoints(
     let now = statement.time(Some(now));
     statement.push(&format!(
         "SELECT s.integration_id AS integration, s.endpoint, s.available AND NOT i.paused AS is_fetched, \
-           GREATEST(extract(epoch FROM {now} - s.watermark), 0)::float8 AS lag, \
+           (CASE WHEN s.watermark > {now} THEN 0 ELSE extract(epoch FROM {now} - s.watermark) END)::float8 AS lag, \
            extract(epoch FROM s.last_success_at)::float8 AS last_success, \
            extract(epoch FROM s.last_full_fetch_at)::float8 AS last_full_fetch, \
            s.consecutive_failures::bigint AS failures, s.drift_inserted, s.drift_updated, s.drift_removed, \

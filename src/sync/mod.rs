@@ -5,6 +5,7 @@
 //! error, whose remedy decides between going on later and giving up.
 
 mod again;
+mod ending;
 pub mod held;
 mod ledger;
 mod parked;
@@ -33,6 +34,7 @@ use crate::kombo::{Client, Error as KomboError, Remedy};
 use crate::metrics::Metrics;
 use crate::models::{self, Mode};
 use crate::queue::{self, Appetite, Beat, Failure, Request, Run, Trigger};
+pub use ending::Ending;
 pub use states::{EndpointState, load as endpoint_state};
 
 /// How often an integration's details are asked for when nothing else happens.
@@ -57,35 +59,6 @@ pub struct Engine {
     pub stop: watch::Receiver<bool>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
-}
-
-/// What a claimed run came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Complete; the watermark moved.
-    Succeeded,
-    /// Put aside with its checkpoint.
-    Postponed,
-    /// Given up, visible in the sync status.
-    Failed,
-    /// Another worker has it now, or nobody: it was cancelled, or its integration paused.
-    LeaseLost,
-    /// This process ends; any worker may go on at the checkpoint.
-    HandedBack,
-}
-
-impl Ending {
-    /// The word in metrics; the first two are those of tables and GraphQL.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::Postponed => "POSTPONED",
-            Self::LeaseLost => "LEASE_LOST",
-            Self::HandedBack => "HANDED_BACK",
-        }
-    }
 }
 
 impl Engine {
