@@ -8,17 +8,26 @@ use kombo_mirror::by_hand::{self, SyncOptions};
 use kombo_mirror::config::{GraphqlSettings, LogFormat, RawSettings, Settings, log_format};
 use kombo_mirror::demo::{self, DemoOptions};
 use kombo_mirror::graphql::Schema;
+use kombo_mirror::health::HealthOptions;
 use kombo_mirror::simulator::command::{self, SimulateOptions};
 use kombo_mirror::verify::{self, VerifyOptions};
-use kombo_mirror::{clock, db, serve};
+use kombo_mirror::{clock, db, health, serve};
 use tracing_subscriber::EnvFilter;
 
 /// A request makes many small allocations on whichever thread runs it, which this allocator is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What was built, and from which commit.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("KOMBO_MIRROR_BUILT_FROM"),
+    ")"
+);
+
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version = VERSION, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +52,8 @@ enum Command {
     Simulate(SimulateOptions),
     /// Print the GraphQL schema
     Schema,
+    /// Ask a server on this machine how it is; ends with 0 if it is well
+    Health(HealthOptions),
 }
 
 #[derive(clap::Args)]
@@ -109,6 +120,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(verify) => return Ok(compare(&verify).await),
         Command::Demo(options) => demo::run(options, serve::stop_on_signal()?).await?,
         Command::Simulate(options) => command::run(options, serve::stop_on_signal()?).await?,
+        Command::Health(options) => health::run(&options).await?,
         Command::Schema => print!("{}", Schema::new(None, &GraphqlSettings::default()).sdl()),
     }
     Ok(ExitCode::SUCCESS)

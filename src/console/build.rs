@@ -40,7 +40,7 @@ const VITE_LIMIT: Duration = Duration::from_secs(120);
 /// How often a running npm is looked at; short against its seconds.
 const POLL: Duration = Duration::from_millis(50);
 
-fn main() {
+pub(crate) fn main() {
     println!("cargo:rerun-if-changed=src/console/build.rs");
     println!("cargo:rerun-if-env-changed={CHOICE}");
     for source in SOURCES {

@@ -23,11 +23,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::auth::Authenticator;
+use crate::db::{self, Fit, Pool};
 use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
 use crate::live::Live;
 use crate::sync::Engine;
-use crate::{console, db, inbox, metrics, webhook};
+use crate::{console, inbox, metrics, webhook};
 
 pub use socket::Sockets;
 
@@ -39,6 +40,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 pub struct App {
     /// The mirror and its engine.
     pub engine: Engine,
+    /// Where webhooks are stored, see [`db::intake`].
+    pub intake: Pool,
     /// The GraphQL API.
     pub schema: Schema,
     /// What happens, for those who follow it.
@@ -83,7 +86,7 @@ pub fn worker_routes(engine: Engine) -> axum::Router {
     let metrics = axum::Router::new()
         .route(
             "/metrics",
-            get(|State(engine): State<Engine>| async move { metrics_of(&engine).await }),
+            get(|State(engine): State<Engine>| async move { metrics_of(&engine, &[]).await }),
         )
         .with_state(engine.clone());
     within_limits(probes(engine).merge(metrics))
@@ -116,12 +119,17 @@ fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
 }
 
 async fn readiness(State(engine): State<Engine>) -> Response {
-    match db::is_ready(&engine.pool).await {
-        Ok(true) => Json(json!({ "status": "ready" })).into_response(),
-        Ok(false) => refuse(
+    match db::fit(&engine.pool).await {
+        Ok(Fit::Fits) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(Fit::LacksMigrations) => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "NOT_MIGRATED",
             "the database lacks migrations of this version",
+        ),
+        Ok(Fit::TooNew(_)) => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "SCHEMA_TOO_NEW",
+            "the database's schema is of a newer version that does not let this one run beside it",
         ),
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "the database does not answer");
@@ -135,12 +143,15 @@ async fn readiness(State(engine): State<Engine>) -> Response {
 }
 
 async fn show_metrics(State(app): State<App>) -> Response {
-    metrics_of(&app.engine).await
+    metrics_of(&app.engine, &[("intake", &app.intake)]).await
 }
 
-async fn metrics_of(engine: &Engine) -> Response {
+async fn metrics_of(engine: &Engine, beside: &[(&'static str, &Pool)]) -> Response {
+    let mut pools = vec![("write", engine.pool.status())];
+    pools.extend(beside.iter().map(|(name, pool)| (*name, pool.status())));
+    pools.extend(engine.reads.pools());
     let now = (engine.clock)();
-    match metrics::render(&engine.metrics, &engine.pool, &engine.reads, now).await {
+    match metrics::render(&engine.metrics, &engine.pool, pools, now).await {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(_) => refuse(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -235,7 +246,7 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
     }
     // Spawned, so that a sender that hangs up cannot stop a transaction in its middle.
     let metrics = app.engine.metrics.clone();
-    let accepted = tokio::spawn(async move { accept(&app.engine, event).await }).await;
+    let accepted = tokio::spawn(async move { accept(&app, event).await }).await;
     match accepted {
         Ok(Ok(outcome)) => {
             metrics.webhook(outcome.as_str());
@@ -249,10 +260,10 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
     }
 }
 
-async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome> {
+async fn accept(app: &App, event: inbox::Event) -> anyhow::Result<Outcome> {
     let stored = async {
-        let mut connection = engine.pool.get().await?;
-        let now = (engine.clock)();
+        let mut connection = app.intake.get().await?;
+        let now = (app.engine.clock)();
         anyhow::Ok(inbox::accept(&mut connection, &event, now).await?)
     };
     let outcome = stored.await.inspect_err(|error| {
@@ -270,7 +281,7 @@ async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome>
     );
     // nobody has to look for what waited already
     if matches!(outcome, Outcome::QueuedSync | Outcome::IntegrationUpdated) {
-        engine.doorbell.notify_waiters();
+        app.engine.doorbell.notify_waiters();
     }
     Ok(outcome)
 }

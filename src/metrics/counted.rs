@@ -21,10 +21,7 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
 /// The commit that this was built from, where the build knew it.
-const COMMIT: &str = match option_env!("KOMBO_MIRROR_BUILT_FROM") {
-    Some(commit) => commit,
-    None => "unknown",
-};
+const COMMIT: &str = env!("KOMBO_MIRROR_BUILT_FROM");
 
 /// What one page did, once it was committed.
 #[derive(Debug, Clone, Copy, Default)]

@@ -28,7 +28,7 @@ pub use counted::{Effects, Metrics};
 pub use operations::Operations;
 pub use timing::Timing;
 
-use crate::db::{Pool, Reads};
+use crate::db::Pool;
 use pools::Pools;
 use tables::Tables;
 
@@ -42,18 +42,16 @@ const PREFIX: &str = "kombo_mirror";
 /// where the database does not answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// All metrics in the text form that Prometheus reads.
+/// All metrics in the text form that Prometheus reads; `pools` are as they were before one of them is asked.
 ///
 /// # Errors
 /// None that is known: text is written to memory.
 pub async fn render(
     metrics: &Metrics,
     pool: &Pool,
-    reads: &Reads,
+    pools: Vec<(&'static str, deadpool::Status)>,
     now: DateTime<Utc>,
 ) -> Result<String, fmt::Error> {
-    // before a connection is taken for the tables
-    let pools = Pools::look(pool, reads);
     let tables = tokio::time::timeout(PATIENCE, Tables::read(pool, now)).await;
     let tables = tables.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
     let tables = tables.inspect_err(|error| {
@@ -63,7 +61,7 @@ pub async fn render(
         );
     });
     let mut registry = Registry::with_prefix(PREFIX);
-    registry.register_collector(Box::new(pools));
+    registry.register_collector(Box::new(Pools(pools)));
     registry.register_collector(Box::new(Up(tables.is_ok())));
     if let Ok(tables) = tables {
         registry.register_collector(Box::new(tables));

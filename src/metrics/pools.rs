@@ -6,19 +6,10 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::gauges;
-use crate::db::{Pool, Reads};
 
 /// The pools at one moment, by name.
 #[derive(Debug)]
-pub(super) struct Pools(Vec<(&'static str, deadpool::Status)>);
-
-impl Pools {
-    pub(super) fn look(pool: &Pool, reads: &Reads) -> Self {
-        let mut pools = vec![("write", pool.status())];
-        pools.extend(reads.pools());
-        Self(pools)
-    }
-}
+pub(super) struct Pools(pub(super) Vec<(&'static str, deadpool::Status)>);
 
 impl Collector for Pools {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

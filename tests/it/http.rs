@@ -26,6 +26,7 @@ pub(crate) fn authenticator(settings: &AuthSettings) -> Authenticator {
 pub(crate) fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
     let mut state = App {
         engine: app.engine.clone(),
+        intake: app.engine.pool.clone(),
         schema: Schema::new(
             Some(app.engine.clone()),
             &kombo_mirror::config::GraphqlSettings::default(),
@@ -360,6 +361,19 @@ async fn readiness_means_a_migrated_database_that_answers() {
     let answer = send(gone, get("/readyz", None)).await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["error"]["code"], "DATABASE_UNAVAILABLE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_ready_on_a_schema_that_leaves_this_version_behind() {
+    let app = TestApp::start().await;
+    let routes = routes(&app, |_| ());
+    app.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000001')")
+        .await;
+    let answer = send(routes.clone(), get("/readyz", None)).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["error"]["code"], "SCHEMA_TOO_NEW");
+    // the process is fine, and restarting it would not help
+    assert_eq!(send(routes, get("/healthz", None)).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

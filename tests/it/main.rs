@@ -91,6 +91,8 @@ mod resync;
 /// What leaves the database for good.
 mod retention;
 // the published schema
+/// What a build knows of its commit.
+mod commit;
 /// Postgres goes away and comes back.
 mod outage;
 /// The program itself: settings, signals, a kill.
@@ -103,9 +105,19 @@ mod queue;
 mod repair;
 /// Several processes on one database.
 mod replicas;
+/// What a backup from before brings back.
+mod restore;
+/// Secrets old and new.
+mod rotation;
 mod schema;
+/// docs/settings.md and the files that name settings.
+mod settings;
+/// How a server ends.
+mod stopping;
 /// From a first load to what a webhook brings.
 mod sync;
+/// Old and new versions on one database.
+mod upgrades;
 /// Comparing the mirror with Kombo from outside.
 mod verify;
 /// How a worker hears of a run.
