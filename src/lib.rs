@@ -38,7 +38,7 @@
 //! | [`changes`] | what really changed: the ordered feed | hold a value of a record |
 //! | [`live`] | progress and changes, told at once to all who follow them in this process | wait for a follower, poll |
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
-//! | [`metrics`] | the numbers for Prometheus, read from the tables | show content of a record |
+//! | [`metrics`] | the numbers for Prometheus: what tables say, and what this process counts | show content of a record, let a client choose how many series there are |
 //! | [`verify`] | the mirror compared with Kombo, by asking again | write, show content of a record |
 //! | [`escapes`] | JSON escapes that Postgres cannot store, replaced | change anything else |
 //! | [`db`] | pools, TLS, migrations, the wall between tenants | hold a statement about a table |

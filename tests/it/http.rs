@@ -39,7 +39,6 @@ pub(crate) fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Rout
             jwt: None,
         }),
         webhook_secrets: Arc::new(vec![SECRET.into()]),
-        refused_webhooks: Arc::default(),
     };
     change(&mut state);
     http::routes(state)

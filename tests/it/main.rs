@@ -74,6 +74,8 @@ mod over_http;
 mod safelist;
 // who may know whom
 mod invariants;
+/// The numbers for Prometheus.
+mod metrics;
 // a page of every endpoint, from JSON to GraphQL
 mod models;
 // what a query costs in SQL
