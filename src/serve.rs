@@ -107,15 +107,20 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
 
 /// Where GraphQL reads.
 fn reads(settings: &Settings) -> anyhow::Result<Reads> {
-    let open = |url| {
-        let timeout = settings.graphql_statement_timeout;
-        Reads::open(url, settings.database_pool_size, timeout)
-    };
-    let reads = open(&settings.database_url)?;
+    let reads = Reads::open(
+        &settings.database_url,
+        settings.database_pool_size,
+        settings.graphql_statement_timeout,
+    )?;
     if !has_standby(settings) {
         return Ok(reads);
     }
-    Ok(reads.but_from(open(&settings.database_read_url)?))
+    reads.with_standbys(
+        &settings.database_read_url,
+        settings.database_pool_size,
+        settings.graphql_statement_timeout,
+        settings.database_read_max_lag,
+    )
 }
 
 fn has_standby(settings: &Settings) -> bool {
@@ -138,6 +143,11 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
     let address = listener.local_addr()?;
     tracing::info!(%address, role = ?settings.role, "listening");
     let mut parts = Parts::new();
+    // before anybody can ask
+    if settings.role.serves_api() && has_standby(&settings) {
+        let watch = keep_watch(engine.reads.clone(), stop.clone());
+        parts.spawn(named("standbys", watch));
+    }
     let until = stopped(stop.clone());
     parts.spawn(named("http", async move {
         axum::serve(listener, routes)
@@ -208,11 +218,11 @@ async fn check_walls(settings: &Settings, engine: &Engine) -> anyhow::Result<()>
         return Ok(());
     }
     // a standby that is away does not keep the server from starting
-    if let Err(error) = engine.reads.check().await {
-        tracing::warn!(%error, "the database of DATABASE_READ_URL does not answer: GraphQL waits for it");
+    let standby = db::pool(&settings.database_read_url, 1)?;
+    if let Err(error) = standby.get().await {
+        tracing::warn!(%error, "the database of DATABASE_READ_URL does not answer: DATABASE_URL is read from");
         return Ok(());
     }
-    let standby = db::pool(&settings.database_read_url, 1)?;
     let checked = async {
         db::wall::check_owner(&standby).await?;
         if settings.auth.has_jwt() {
@@ -221,6 +231,17 @@ async fn check_walls(settings: &Settings, engine: &Engine) -> anyhow::Result<()>
         anyhow::Ok(())
     };
     checked.await.context("the database of DATABASE_READ_URL")
+}
+
+fn keep_watch(reads: Reads, stop: Stop) -> impl Future<Output = anyhow::Result<()>> {
+    let watch = reads.keep_watch();
+    async {
+        tokio::select! {
+            () = watch => {}
+            () = stopped(stop) => {}
+        }
+        Ok(())
+    }
 }
 
 async fn keep_keys(authenticator: Authenticator, stop: Stop) -> anyhow::Result<()> {

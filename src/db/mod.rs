@@ -6,7 +6,9 @@
 mod listen;
 mod reader;
 mod reads;
+mod standby;
 mod statement;
+mod target;
 mod tls;
 pub mod wall;
 
@@ -47,9 +49,9 @@ pub type Connection = Object<AsyncPgConnection>;
 /// # Errors
 /// An unusable URL: a wrong scheme, an unknown `sslmode`, a root certificate that cannot be read.
 pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
-    let target = tls::Target::parse(url.expose_secret())?;
+    let target = target::Target::parse(url.expose_secret())?;
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
-    config.custom_setup = Box::new(move |_| tls::connect(target.clone()).boxed());
+    config.custom_setup = Box::new(move |_| target::connect(target.clone()).boxed());
     // `Verified` would ask `SELECT 1` at every checkout; a broken connection shows itself on use.
     config.recycling_method = RecyclingMethod::Fast;
     let manager = AsyncDieselConnectionManager::new_with_config("", config);

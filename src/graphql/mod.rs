@@ -45,6 +45,7 @@ mod written;
 use std::sync::Arc;
 
 use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::OperationType;
 use async_graphql::registry::Registry;
 use async_graphql::{
     OutputType, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, SubscriptionType,
@@ -59,6 +60,7 @@ pub(crate) use written::copied;
 
 use crate::auth::Viewer;
 use crate::config::GraphqlSettings;
+use crate::db::Reads;
 use crate::sync::Engine;
 use documents::{Documents, ValidateOnce};
 use errors::Refusal;
@@ -81,6 +83,8 @@ pub struct Schema {
     safelist: Option<Arc<Safelist>>,
     lines: Arc<Lines>,
     documents: Arc<Documents>,
+    /// Where mutations make known that they wrote.
+    reads: Option<Reads>,
 }
 
 impl Schema {
@@ -88,10 +92,14 @@ impl Schema {
     #[must_use]
     pub fn new(engine: Option<Engine>, settings: &GraphqlSettings) -> Self {
         let mut builder = builder(settings).extension(ValidateOnce);
+        let reads = engine.as_ref().map(|engine| engine.reads.clone());
         if let Some(engine) = engine {
             builder = builder.data(engine);
         }
-        Self::of(builder, settings)
+        Self {
+            reads,
+            ..Self::of(builder, settings)
+        }
     }
 
     fn of(
@@ -113,6 +121,7 @@ impl Schema {
             lines: Lines::new(settings.concurrent),
             documents: Arc::new(Documents::new()),
             settings: Arc::new(settings.clone()),
+            reads: None,
         }
     }
 
@@ -214,6 +223,11 @@ impl Schema {
 
     async fn execute_at_once(&self, mut request: Request, viewer: Viewer) -> Response {
         let order = Order::of(&mut request);
+        let _wrote = self
+            .reads
+            .clone()
+            .filter(|_| may_write(&mut request))
+            .map(Wrote);
         let mut response = self.executable.execute(request.data(viewer)).await;
         query::forget_mentions(&mut response.data);
         errors::add_codes(&mut response);
@@ -227,6 +241,22 @@ impl Schema {
             response.data = Value::Object(IndexMap::default());
         }
         response
+    }
+}
+
+fn may_write(request: &mut Request) -> bool {
+    request.parsed_query().is_ok_and(|document| {
+        let mut operations = document.operations.iter();
+        operations.any(|(_, operation)| operation.node.ty == OperationType::Mutation)
+    })
+}
+
+/// Makes known that something was written when it goes, also when nobody waited for the answer.
+struct Wrote(Reads);
+
+impl Drop for Wrote {
+    fn drop(&mut self) {
+        self.0.wrote();
     }
 }
 

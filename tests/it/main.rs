@@ -102,6 +102,8 @@ mod repair;
 /// Several processes on one database.
 mod replicas;
 mod schema;
+/// Reading from standbys.
+mod standby;
 /// From a first load to what a webhook brings.
 mod sync;
 /// Comparing the mirror with Kombo from outside.

@@ -4,6 +4,7 @@
 //! HTTP edge. A test waits for conditions or steps the workers itself; it never sleeps for a time.
 
 pub(crate) mod app;
+pub(crate) mod cluster;
 pub(crate) mod database;
 pub(crate) mod look;
 pub(crate) mod maker;
