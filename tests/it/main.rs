@@ -22,6 +22,8 @@ mod deletions;
 mod differential;
 /// What admins see of the inbox.
 mod events;
+/// A standby takes the place of a dead primary.
+mod failover;
 /// Every fault on every page of every endpoint.
 mod fault_matrix;
 /// Kombo fails in every way it can.
