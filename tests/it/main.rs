@@ -93,6 +93,8 @@ mod retention;
 // the published schema
 /// Postgres goes away and comes back.
 mod outage;
+/// The mirror on partitioned tables.
+mod partitions;
 /// The program itself: settings, signals, a kill.
 mod process;
 /// What holds for every input.
