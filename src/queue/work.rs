@@ -137,7 +137,7 @@ pub async fn hold_at(
         .for_update()
         .load(connection)
         .await?;
-    let stands_at = held.iter().next().map(Option::as_deref);
+    let stands_at = held.as_slice().first().map(Option::as_deref);
     if stands_at.is_some_and(|stands_at| stands_at != at) {
         tracing::warn!(
             run.id,

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use kombo_mirror::db;
 use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
+use tokio::net::TcpListener;
 
 use crate::support::app::Setup;
 use crate::support::cluster::Cluster;
@@ -163,6 +165,22 @@ async fn a_full_fetch_that_a_promotion_interrupts_begins_again_and_removes_nothi
     world.wait_for_the_truth().await;
     drop(server);
     failover.stop().await;
+}
+
+// A machine that hangs takes connections and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_says_nothing_is_passed_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let silent = listener.local_addr().expect("the port is known");
+    let mut cluster = Cluster::start().await;
+    let url = format!(
+        "postgres://postgres@{silent},{}/mirror?target_session_attrs=primary&connect_timeout=1",
+        cluster.host()
+    );
+    let pool = db::pool(&url.into(), 1).expect("a pool");
+    assert!(db::migrate(&pool).await.expect("the other host answers") > 0);
+    drop(pool);
+    cluster.stop().await;
 }
 
 /// Two api processes behind a balancer, two workers.
