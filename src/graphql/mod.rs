@@ -223,11 +223,7 @@ impl Schema {
 
     async fn execute_at_once(&self, mut request: Request, viewer: Viewer) -> Response {
         let order = Order::of(&mut request);
-        let _wrote = self
-            .reads
-            .clone()
-            .filter(|_| may_write(&mut request))
-            .map(Wrote);
+        let _wrote = may_write(&mut request).then(|| self.reads.clone().map(Wrote));
         let mut response = self.executable.execute(request.data(viewer)).await;
         query::forget_mentions(&mut response.data);
         errors::add_codes(&mut response);

@@ -176,6 +176,12 @@ impl Cluster {
         self.stop().await;
     }
 
+    /// The server's log.
+    pub(crate) fn said(&self) -> String {
+        let server = self.server.as_ref().expect("it runs");
+        fs::read_to_string(server.log_path()).expect("the log")
+    }
+
     /// Makes a standby the primary.
     pub(crate) async fn promote(&self) {
         assert_eq!(self.text("SELECT pg_promote(true, 60)").await, "t");
