@@ -107,20 +107,16 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
 
 /// Where GraphQL reads.
 fn reads(settings: &Settings) -> anyhow::Result<Reads> {
-    let reads = Reads::open(
-        &settings.database_url,
+    let (size, timeout) = (
         settings.database_pool_size,
         settings.graphql_statement_timeout,
-    )?;
+    );
+    let reads = Reads::open(&settings.database_url, size, timeout)?;
     if !has_standby(settings) {
         return Ok(reads);
     }
-    reads.with_standbys(
-        &settings.database_read_url,
-        settings.database_pool_size,
-        settings.graphql_statement_timeout,
-        settings.database_read_max_lag,
-    )
+    let (url, max_lag) = (&settings.database_read_url, settings.database_read_max_lag);
+    reads.with_standbys(url, size, timeout, max_lag)
 }
 
 fn has_standby(settings: &Settings) -> bool {
@@ -144,8 +140,8 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: Stop) -> anyho
     tracing::info!(%address, role = ?settings.role, "listening");
     let mut parts = Parts::new();
     // before anybody can ask
-    if settings.role.serves_api() && has_standby(&settings) {
-        let watch = keep_watch(engine.reads.clone(), stop.clone());
+    if settings.role.serves_api() {
+        let watch = engine.reads.clone().keep_watch(stopped(stop.clone()));
         parts.spawn(named("standbys", watch));
     }
     let until = stopped(stop.clone());
@@ -231,17 +227,6 @@ async fn check_walls(settings: &Settings, engine: &Engine) -> anyhow::Result<()>
         anyhow::Ok(())
     };
     checked.await.context("the database of DATABASE_READ_URL")
-}
-
-fn keep_watch(reads: Reads, stop: Stop) -> impl Future<Output = anyhow::Result<()>> {
-    let watch = reads.keep_watch();
-    async {
-        tokio::select! {
-            () = watch => {}
-            () = stopped(stop) => {}
-        }
-        Ok(())
-    }
 }
 
 async fn keep_keys(authenticator: Authenticator, stop: Stop) -> anyhow::Result<()> {

@@ -149,16 +149,30 @@ struct Watched<'r> {
 }
 
 impl Reads {
-    /// Watches the standbys until the future is dropped. From this call on none is read from before it is known to be
-    /// near.
-    pub fn keep_watch(self) -> impl Future<Output = ()> + Send {
+    /// Watches the standbys until `stop`. From this call on none is read from before it is known to be near.
+    ///
+    /// # Errors
+    /// None; the type is that of a part of the server.
+    pub fn keep_watch(
+        self,
+        stop: impl Future<Output = ()> + Send,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send {
         for standby in self.standbys.iter() {
             standby.standing.set(0, false);
         }
-        async move { self.watch_standbys().await }
+        async move {
+            tokio::select! {
+                () = self.watch_standbys() => {}
+                () = stop => {}
+            }
+            Ok(())
+        }
     }
 
     async fn watch_standbys(&self) {
+        if self.standbys.is_empty() {
+            return std::future::pending().await;
+        }
         let mut primary = Asked::new(self.primary.target.clone());
         let mut watched: Vec<Watched<'_>> = self.standbys.iter().map(Watched::new).collect();
         let mut failures = 0;
