@@ -144,6 +144,7 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
         role: Role::All,
         database_url: postgres.url(DATABASE).into(),
         database_read_url: postgres.url(DATABASE).into(),
+        database_read_max_lag: Duration::from_secs(10),
         database_pool_size: 16,
         graphql_statement_timeout: Duration::from_secs(10),
         kombo: KomboSettings::new(&simulator.base_url(), api_key),

@@ -23,6 +23,12 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENT_TIMEOUTS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(600);
 
+/// Readers hardly notice it, and a standby is rarely behind by as much.
+const READ_MAX_LAG: Duration = Duration::from_secs(10);
+/// Standbys are looked at twice a second; what is left out for less would come and go.
+const READ_MAX_LAGS: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(2)..=Duration::from_secs(24 * 3600);
+
 /// An endpoint that is fetched more rarely loses deletions.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(13 * 24 * 3600);
 
@@ -139,6 +145,7 @@ impl Check {
     ) -> Result<Settings, Vec<String>> {
         let database_url = self.database_url(raw);
         let database_read_url = self.database_read_url(raw);
+        let database_read_max_lag = self.read_max_lag(raw);
         let graphql_statement_timeout = self.statement_timeout(raw);
         let api_key = self.secret(
             "KOMBO_API_KEY",
@@ -165,6 +172,7 @@ impl Check {
             (Some(database_url), true) => Ok(Settings {
                 role,
                 database_read_url: database_read_url.unwrap_or_else(|| database_url.clone()),
+                database_read_max_lag,
                 database_url,
                 database_pool_size,
                 graphql_statement_timeout,
@@ -217,6 +225,16 @@ impl Check {
                 .push(format!("DATABASE_READ_URL cannot be used: {error:#}"));
         }
         url
+    }
+
+    fn read_max_lag(&mut self, raw: &RawSettings) -> Duration {
+        let given = raw.database_read_max_lag.as_ref();
+        let lag = self.duration("DATABASE_READ_MAX_LAG", given, READ_MAX_LAG);
+        if !READ_MAX_LAGS.contains(&lag) {
+            self.problems
+                .push("DATABASE_READ_MAX_LAG must be from 2s to 1d".to_owned());
+        }
+        lag
     }
 
     fn statement_timeout(&mut self, raw: &RawSettings) -> Duration {

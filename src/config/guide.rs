@@ -63,6 +63,11 @@ const GROUPS: &[Group] = &[
             of("DATABASE_URL", "URL", REFUSED),
             of("DATABASE_READ_URL", "URL", ""),
             of(
+                "DATABASE_READ_MAX_LAG",
+                "duration, 2s to 1d",
+                "the standby is left out until it has caught up, and the metric `kombo_mirror_standbys` says so",
+            ),
+            of(
                 "DATABASE_POOL_SIZE",
                 "number, 4 to 1000",
                 "who gets no connection within 10 s fails: a webhook is answered 503, a query with the error TIMEOUT",

@@ -51,7 +51,7 @@ pub struct RawSettings {
     /// File that holds DATABASE_URL
     #[arg(long, env = "DATABASE_URL_FILE")]
     pub database_url_file: Option<String>,
-    /// Postgres URL that GraphQL reads from, for instance of a standby [default: DATABASE_URL]
+    /// Postgres URL of the streaming standbys that GraphQL reads from, one host for each [default: DATABASE_URL]
     ///
     /// What a mutation or a notification told of is read from DATABASE_URL.
     #[arg(long, env = "DATABASE_READ_URL", hide_env_values = true)]
@@ -59,6 +59,9 @@ pub struct RawSettings {
     /// File that holds DATABASE_READ_URL
     #[arg(long, env = "DATABASE_READ_URL_FILE")]
     pub database_read_url_file: Option<String>,
+    /// A standby that is further behind is left out: DATABASE_URL is read from instead [default: 10s]
+    #[arg(long, env = "DATABASE_READ_MAX_LAG")]
+    pub database_read_max_lag: Option<String>,
     /// Connections to Postgres, at most; as many again for the reads of GraphQL, and half as many for webhooks [default: 16]
     #[arg(long, env = "DATABASE_POOL_SIZE")]
     pub database_pool_size: Option<String>,
@@ -223,8 +226,10 @@ pub struct Settings {
     pub role: Role,
     /// See [`RawSettings::database_url`].
     pub database_url: SecretString,
-    /// Where GraphQL reads: the same database, or a standby of it.
+    /// Where GraphQL reads: the same database, or standbys of it.
     pub database_read_url: SecretString,
+    /// A standby further behind is not read from.
+    pub database_read_max_lag: Duration,
     /// Connections of the pools of fetches and of reads, at least 4; that of webhooks has half as many.
     pub database_pool_size: usize,
     /// A statement of GraphQL that takes longer is given up.

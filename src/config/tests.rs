@@ -1,5 +1,7 @@
 //! What is refused at the start, and in which words.
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret as _;
 
 use super::{RawGraphqlSettings, RawSettings, Settings};
@@ -214,8 +216,10 @@ fn graphql_reads_the_same_database_unless_told_otherwise_and_never_without_a_lim
         settings.database_read_url.expose_secret(),
         settings.database_url.expose_secret()
     );
+    assert_eq!(settings.database_read_max_lag, Duration::from_secs(10));
     for wrong in ["0s", "1ms", "1h", "soon"] {
         let raw = RawSettings {
+            database_read_max_lag: Some("1s".to_owned()),
             graphql_statement_timeout: Some(wrong.to_owned()),
             database_read_url: Some("mysql://standby/kombo".to_owned()),
             ..complete()
@@ -226,5 +230,6 @@ fn graphql_reads_the_same_database_unless_told_otherwise_and_never_without_a_lim
             "{wrong}: {problems}"
         );
         assert!(problems.contains("DATABASE_READ_URL"), "{problems}");
+        assert!(problems.contains("DATABASE_READ_MAX_LAG"), "{problems}");
     }
 }

@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::{FutureExt as _, StreamExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{POOL_WAIT, tls};
+use super::{POOL_WAIT, target};
 
 /// Hears what is notified on its channels.
 pub struct Listener(AsyncPgConnection);
@@ -39,9 +39,9 @@ impl Listener {
         url: &SecretString,
         channels: &[&'static str],
     ) -> anyhow::Result<Self> {
-        let target = tls::Target::parse(url.expose_secret())?;
+        let target = target::Target::parse(url.expose_secret())?;
         let listening = async {
-            let mut connection = tls::connect(target).await?;
+            let mut connection = target::connect(target).await?;
             for channel in channels {
                 let listen = format!("LISTEN {channel}");
                 connection.batch_execute(&listen).await?;

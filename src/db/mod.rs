@@ -7,7 +7,9 @@ mod fit;
 mod listen;
 mod reader;
 mod reads;
+mod standby;
 mod statement;
+mod target;
 mod tls;
 pub mod wall;
 
@@ -49,7 +51,7 @@ pub type Connection = Object<AsyncPgConnection>;
 /// # Errors
 /// An unusable URL: a wrong scheme, an unknown `sslmode`, a root certificate that cannot be read.
 pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
-    open(tls::Target::parse(url.expose_secret())?, size)
+    open(target::Target::parse(url.expose_secret())?, size)
 }
 
 /// Opens a pool for what stores webhooks. They look up a few rows by their keys and are many, so that planning each anew
@@ -58,13 +60,13 @@ pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
 /// # Errors
 /// As [`pool`].
 pub fn intake(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
-    let target = tls::Target::parse(url.expose_secret())?;
+    let target = target::Target::parse(url.expose_secret())?;
     open(target.told("-c plan_cache_mode=auto"), size)
 }
 
-fn open(target: tls::Target, size: usize) -> anyhow::Result<Pool> {
+fn open(target: target::Target, size: usize) -> anyhow::Result<Pool> {
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
-    config.custom_setup = Box::new(move |_| tls::connect(target.clone()).boxed());
+    config.custom_setup = Box::new(move |_| target::connect(target.clone()).boxed());
     // `Verified` would ask `SELECT 1` at every checkout; a broken connection shows itself on use.
     config.recycling_method = RecyclingMethod::Fast;
     let manager = AsyncDieselConnectionManager::new_with_config("", config);

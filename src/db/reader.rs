@@ -22,8 +22,8 @@ use lru::LruCache;
 use tokio_postgres::{Client, Row};
 
 use super::statement::Wire;
-use super::tls::Talk;
-use super::{Statement, tls, wall};
+use super::target::{Talk, Target};
+use super::{Statement, target, wall};
 
 /// Texts that a connection remembers to have seen once; a fingerprint each.
 const SEEN_ONCE: NonZeroUsize = NonZeroUsize::new(512).expect("it is not zero");
@@ -54,8 +54,12 @@ enum Way {
 }
 
 impl Reader {
-    pub(super) async fn connect(target: tls::Target) -> anyhow::Result<Self> {
-        let (client, mut talk) = tls::connect_halves(target).await?;
+    pub(super) async fn connect(target: Target) -> anyhow::Result<Self> {
+        let (client, mut talk) = target::connect_halves(target).await?;
+        // what the URL says must not win: these sessions write nothing. Not by the options of the connection: a URL
+        // that asks for a server that takes writes would find none.
+        let read_only = "SET default_transaction_read_only = on";
+        while_talking(&mut talk, client.batch_execute(read_only)).await?;
         // the database looks every second whether the client of a statement is still there; not where its system
         // cannot tell: there the statement's own limit ends it
         let look = "SET client_connection_check_interval = '1s'";

@@ -1,10 +1,11 @@
 //! The door through which GraphQL reads: a pool of its own, which can write nothing and gives up in time.
 //!
-//! Why its own pool: readers must not take the connections of the sync, and they may be served by a standby. Why a
-//! guard around each connection: a client that goes away leaves its statement behind, and whoever borrowed the
-//! connection next would wait for it. It must never run a statement for a viewer of some integrations outside the
-//! second wall ([`wall`]).
+//! Why its own pool: readers must not take the connections of the sync, and they may be served by standbys
+//! ([`standby`](super::standby)). Why a guard around each connection: a client that goes away leaves its statement
+//! behind, and whoever borrowed the connection next would wait for it. It must never run a statement for a viewer of
+//! some integrations outside the second wall ([`wall`]).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::error::SqlState;
 
 use super::reader::Reader;
-use super::{POOL_WAIT, Statement, tls, wall};
+use super::standby::Standing;
+use super::target::Target;
+use super::{POOL_WAIT, Statement, wall};
 
 /// What the database function `refuse` raises.
 const REFUSED: &str = "KM001";
@@ -26,10 +29,25 @@ const REFUSED: &str = "KM001";
 /// Where GraphQL reads.
 #[derive(Clone)]
 pub struct Reads {
-    pool: Pool,
-    /// Where what was just written is seen; another server where readers read from a standby.
-    primary: Pool,
+    /// Where what was just written is seen.
+    pub(super) primary: Source,
+    pub(super) standbys: Arc<[Standby]>,
+    /// The standby that is asked next, of those that may be.
+    turn: Arc<AtomicUsize>,
     watcher: Arc<RwLock<Option<Watcher>>>,
+}
+
+/// A server that is read from.
+#[derive(Clone)]
+pub(super) struct Source {
+    pool: Pool,
+    pub(super) target: Target,
+}
+
+/// A server that follows the primary, and how closely.
+pub(super) struct Standby {
+    pub(super) source: Source,
+    pub(super) standing: Standing,
 }
 
 /// Is told of every statement, with its bound values, before it is sent.
@@ -87,39 +105,69 @@ impl Reads {
         statement_timeout: Duration,
         wait: Duration,
     ) -> anyhow::Result<Self> {
-        let pool = pool(url, size, statement_timeout, wait)?;
+        let target = readers(url, statement_timeout)?;
         Ok(Self {
-            primary: pool.clone(),
-            pool,
+            primary: Source::open(target, size, wait)?,
+            standbys: Arc::new([]),
+            turn: Arc::default(),
             watcher: Arc::default(),
         })
     }
 
-    /// The door to a standby, where what was just written may not be there yet: that is read where `self` reads.
-    #[must_use]
-    pub fn but_from(self, standby: Self) -> Self {
-        Self {
-            pool: standby.pool,
-            ..self
-        }
-    }
-
-    /// Whether the database answers.
+    /// The same with standbys, one for each host of `url`: they are read from, and the primary where none may be.
+    /// Until somebody watches them ([`Reads::keep_watch`]) they always may.
     ///
     /// # Errors
-    /// It does not.
-    pub async fn check(&self) -> Result<(), ReadError> {
-        Lent::from(&self.pool).await.map(Lent::give_back)
+    /// As [`Reads::open`].
+    pub fn with_standbys(
+        self,
+        url: &SecretString,
+        size: usize,
+        statement_timeout: Duration,
+        max_lag: Duration,
+    ) -> anyhow::Result<Self> {
+        let hosts = readers(url, statement_timeout)?.each().into_iter();
+        let open = |target| {
+            anyhow::Ok(Standby {
+                source: Source::open(target, size, POOL_WAIT)?,
+                standing: Standing::unwatched(max_lag),
+            })
+        };
+        Ok(Self {
+            standbys: hosts.map(open).collect::<Result<_, _>>()?,
+            ..self
+        })
     }
 
-    /// The pools as they are now, by name: one where nobody reads from a standby.
+    /// Something was written that whoever asks this process next must see: standbys are left out until they have it.
+    pub fn wrote(&self) {
+        for standby in self.standbys.iter() {
+            standby.standing.wrote();
+        }
+    }
+
+    /// The pools as they are now, by name: that of the primary, and those of the standbys together.
     #[must_use]
     pub fn pools(&self) -> Vec<(&'static str, Status)> {
-        let mut pools = vec![("read", self.pool.status())];
-        if !std::ptr::eq(self.pool.manager(), self.primary.manager()) {
-            pools.push(("read_primary", self.primary.status()));
-        }
-        pools
+        let standbys = self.standbys.iter();
+        let standbys = standbys.map(|standby| standby.source.pool.status());
+        let standbys = standbys.reduce(|all, one| Status {
+            max_size: all.max_size + one.max_size,
+            size: all.size + one.size,
+            available: all.available + one.available,
+            waiting: all.waiting + one.waiting,
+        });
+        let primary = ("read", self.primary.pool.status());
+        let standbys = standbys.map(|standbys| ("read_standby", standbys));
+        std::iter::once(primary).chain(standbys).collect()
+    }
+
+    /// How many standbys may be read from now, and how many are left out.
+    #[must_use]
+    pub fn standbys(&self) -> (usize, usize) {
+        let near = self.standbys.iter();
+        let near = near.filter(|standby| standby.standing.is_near()).count();
+        (near, self.standbys.len() - near)
     }
 
     /// Has every statement told from now on, to this watcher alone.
@@ -143,15 +191,33 @@ impl Reads {
         statement: &Statement,
         behind: Behind<'_>,
     ) -> Result<Option<Vec<u8>>, ReadError> {
-        match self.ask(&self.pool, statement, behind).await {
-            // a standby that must go on applying what it receives ends reads that are in its way
-            Err(ReadError::Failed(error))
-                if code(&error) == Some(&SqlState::T_R_SERIALIZATION_FAILURE) =>
-            {
-                self.ask(&self.pool, statement, behind).await
+        let Some(standby) = self.standby() else {
+            return self.ask(&self.primary.pool, statement, behind).await;
+        };
+        match self.ask(&standby.source.pool, statement, behind).await {
+            // too old, perhaps: the primary has nothing older
+            Err(ReadError::Refused(_)) => {}
+            // it is away, or must go on applying what it receives and ends reads that are in its way
+            Err(ReadError::Failed(error)) => {
+                tracing::debug!(
+                    error = format!("{error:#}"),
+                    "a standby could not answer: the primary is asked"
+                );
             }
-            answer => answer,
+            answer => return answer,
         }
+        self.ask(&self.primary.pool, statement, behind).await
+    }
+
+    /// The next standby that may be read from.
+    fn standby(&self) -> Option<&Standby> {
+        if self.standbys.is_empty() {
+            return None;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.standbys.len();
+        let (before, from) = self.standbys.split_at(turn);
+        let mut in_turn = from.iter().chain(before);
+        in_turn.find(|standby| standby.standing.is_near())
     }
 
     /// The same where what was just written is seen.
@@ -163,7 +229,7 @@ impl Reads {
         statement: &Statement,
         behind: Behind<'_>,
     ) -> Result<Option<Vec<u8>>, ReadError> {
-        self.ask(&self.primary, statement, behind).await
+        self.ask(&self.primary.pool, statement, behind).await
     }
 
     async fn ask(
@@ -187,10 +253,6 @@ impl Reads {
     }
 }
 
-fn code(error: &anyhow::Error) -> Option<&SqlState> {
-    error.downcast_ref::<tokio_postgres::Error>()?.code()
-}
-
 fn reason(error: anyhow::Error) -> ReadError {
     let said = error.downcast_ref::<tokio_postgres::Error>();
     match said.and_then(tokio_postgres::Error::as_db_error) {
@@ -203,7 +265,7 @@ fn reason(error: anyhow::Error) -> ReadError {
 }
 
 /// Opens connections of readers.
-struct Readers(tls::Target);
+struct Readers(Target);
 
 impl managed::Manager for Readers {
     type Type = Reader;
@@ -222,27 +284,28 @@ impl managed::Manager for Readers {
     }
 }
 
-fn pool(
-    url: &SecretString,
-    size: usize,
-    statement_timeout: Duration,
-    wait: Duration,
-) -> anyhow::Result<Pool> {
-    // what the URL says must not win: these sessions write nothing, whatever else they are told. A text that comes
-    // again and again keeps its plan, unless one made for its values is better by far; the planner decides.
+fn readers(url: &SecretString, statement_timeout: Duration) -> anyhow::Result<Target> {
+    // a text that comes again and again keeps its plan, unless one made for its values is better by far; the planner
+    // decides
     let options = format!(
-        "-c default_transaction_read_only=on -c jit=off -c plan_cache_mode=auto -c statement_timeout={}ms",
+        "-c jit=off -c plan_cache_mode=auto -c statement_timeout={}ms",
         statement_timeout.as_millis()
     );
-    let target = tls::Target::parse(url.expose_secret())?.told(&options);
-    Ok(Pool::builder(Readers(target))
-        .max_size(size)
-        .wait_timeout(Some(wait))
-        .create_timeout(Some(POOL_WAIT))
-        // the connection that was used last has the statements of now prepared
-        .queue_mode(QueueMode::Lifo)
-        .runtime(deadpool::Runtime::Tokio1)
-        .build()?)
+    Ok(Target::parse(url.expose_secret())?.told(&options))
+}
+
+impl Source {
+    fn open(target: Target, size: usize, wait: Duration) -> anyhow::Result<Self> {
+        let pool = Pool::builder(Readers(target.clone()))
+            .max_size(size)
+            .wait_timeout(Some(wait))
+            .create_timeout(Some(POOL_WAIT))
+            // the connection that was used last has the statements of now prepared
+            .queue_mode(QueueMode::Lifo)
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()?;
+        Ok(Self { pool, target })
+    }
 }
 
 /// A borrowed connection that is closed, and not lent again, where its borrower goes away in the midst of a

@@ -46,6 +46,7 @@ mod written;
 use std::sync::Arc;
 
 use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::OperationType;
 use async_graphql::registry::Registry;
 use async_graphql::{
     OutputType, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, SubscriptionType,
@@ -60,6 +61,7 @@ pub(crate) use written::copied;
 
 use crate::auth::Viewer;
 use crate::config::GraphqlSettings;
+use crate::db::Reads;
 use crate::metrics::Metrics;
 use crate::sync::Engine;
 use documents::{Documents, ValidateOnce};
@@ -85,6 +87,8 @@ pub struct Schema {
     lines: Arc<Lines>,
     documents: Arc<Documents>,
     metrics: Arc<Metrics>,
+    /// Where mutations make known that they wrote.
+    reads: Option<Reads>,
 }
 
 impl Schema {
@@ -95,10 +99,14 @@ impl Schema {
         let metrics = engine.as_ref().map(|engine| engine.metrics.clone());
         let metrics = metrics.unwrap_or_default();
         metrics.expect_graphql_errors(Code::ALL.iter().map(|code| code.as_str()));
+        let reads = engine.as_ref().map(|engine| engine.reads.clone());
         if let Some(engine) = engine {
             builder = builder.data(engine);
         }
-        Self::of(builder, settings, metrics)
+        Self {
+            reads,
+            ..Self::of(builder, settings, metrics)
+        }
     }
 
     fn of(
@@ -122,6 +130,7 @@ impl Schema {
             documents: Arc::new(Documents::new()),
             metrics,
             settings: Arc::new(settings.clone()),
+            reads: None,
         }
     }
 
@@ -238,6 +247,7 @@ impl Schema {
 
     async fn execute_at_once(&self, mut request: Request, viewer: Viewer) -> Response {
         let order = Order::of(&mut request);
+        let _wrote = may_write(&mut request).then(|| self.reads.clone().map(Wrote));
         let mut response = self.executable.execute(request.data(viewer)).await;
         query::forget_mentions(&mut response.data);
         errors::add_codes(&mut response);
@@ -251,6 +261,22 @@ impl Schema {
             response.data = Value::Object(IndexMap::default());
         }
         response
+    }
+}
+
+fn may_write(request: &mut Request) -> bool {
+    request.parsed_query().is_ok_and(|document| {
+        let mut operations = document.operations.iter();
+        operations.any(|(_, operation)| operation.node.ty == OperationType::Mutation)
+    })
+}
+
+/// Makes known that something was written when it goes, also when nobody waited for the answer.
+struct Wrote(Reads);
+
+impl Drop for Wrote {
+    fn drop(&mut self) {
+        self.0.wrote();
     }
 }
 

@@ -149,6 +149,10 @@ async fn metrics_of(engine: &Engine, beside: &[(&'static str, &Pool)]) -> Respon
     let mut pools = vec![("write", engine.pool.status())];
     pools.extend(beside.iter().map(|(name, pool)| (*name, pool.status())));
     pools.extend(engine.reads.pools());
+    let pools = metrics::Pools {
+        pools,
+        standbys: engine.reads.standbys(),
+    };
     let now = (engine.clock)();
     match metrics::render(&engine.metrics, &engine.pool, pools, now).await {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),

@@ -29,7 +29,7 @@ pub use operations::Operations;
 pub use timing::Timing;
 
 use crate::db::Pool;
-use pools::Pools;
+pub use pools::Pools;
 use tables::Tables;
 
 /// The content type of the answer (OpenMetrics 1.0).
@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub async fn render(
     metrics: &Metrics,
     pool: &Pool,
-    pools: Vec<(&'static str, deadpool::Status)>,
+    pools: Pools,
     now: DateTime<Utc>,
 ) -> Result<String, fmt::Error> {
     let tables = tokio::time::timeout(PATIENCE, Tables::read(pool, now)).await;
@@ -61,7 +61,7 @@ pub async fn render(
         );
     });
     let mut registry = Registry::with_prefix(PREFIX);
-    registry.register_collector(Box::new(Pools(pools)));
+    registry.register_collector(Box::new(pools));
     registry.register_collector(Box::new(Up(tables.is_ok())));
     if let Ok(tables) = tables {
         registry.register_collector(Box::new(tables));

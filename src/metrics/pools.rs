@@ -9,12 +9,17 @@ use super::gauges;
 
 /// The pools at one moment, by name.
 #[derive(Debug)]
-pub(super) struct Pools(pub(super) Vec<(&'static str, deadpool::Status)>);
+pub struct Pools {
+    /// Each with its name.
+    pub pools: Vec<(&'static str, deadpool::Status)>,
+    /// Standbys that may be read from, and those that are left out.
+    pub standbys: (usize, usize),
+}
 
 impl Collector for Pools {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let states = self.0.iter().flat_map(|(pool, status)| {
+        let states = self.pools.iter().flat_map(|(pool, status)| {
             let in_use = status.size.saturating_sub(status.available);
             [("idle", status.available), ("in_use", in_use)]
                 .map(|(state, count)| ([("pool", *pool), ("state", state)], number(count)))
@@ -22,7 +27,7 @@ impl Collector for Pools {
         let help = "Connections to the database, by pool and by what they do.";
         gauges(&mut encoder, "pool_connections", help, states)?;
         let each = |count: fn(&deadpool::Status) -> usize| {
-            let pools = self.0.iter();
+            let pools = self.pools.iter();
             pools.map(move |(pool, status)| ([("pool", *pool)], number(count(status))))
         };
         let help = "Connections that a pool may have.";
@@ -38,6 +43,11 @@ impl Collector for Pools {
             "pool_waiting",
             help,
             each(|status| status.waiting),
-        )
+        )?;
+        let (near, left_out) = self.standbys;
+        let standbys = [("near", near), ("left_out", left_out)];
+        let standbys = standbys.map(|(state, count)| ([("state", state)], number(count)));
+        let help = "Standbys that may be read from, and those that are left out.";
+        gauges(&mut encoder, "standbys", help, standbys.into_iter())
     }
 }

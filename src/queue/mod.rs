@@ -84,8 +84,8 @@ pub use look::{Look, look, moved_since};
 pub use orders::{Cancelled, cancel, cancel_open, integration_of, put_back, wake};
 pub use requests::{enqueue, join_with};
 pub use work::{
-    Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, last_observation,
-    postpone, release, restart, succeed,
+    Beat, Failure, Progress, checkpoint, count_removals, fail, heartbeat, hold, hold_at,
+    last_observation, postpone, release, restart, succeed,
 };
 
 /// Where every process that works listens: something may have become claimable. Nothing is said but that,
@@ -270,6 +270,10 @@ pub async fn is_any_due(
     Ok(statement.get_result::<Row>(connection).await?.is_due)
 }
 
+/// Higher than before, and no number that anybody else may hold: a standby that was promoted has forgotten the last
+/// tokens, and would otherwise give them out again while their holders live.
+const NEXT_TOKEN: &str = "lease_token + 1 + (random() * 1e12)::bigint";
+
 /// Takes the next run that is due: a waiting one whose endpoint nobody works on, or a working one without
 /// a living lease. Its fencing token rises, so whoever had it before writes nothing more.
 ///
@@ -297,7 +301,7 @@ pub async fn claim(
     let known = statement.texts(models::ALL.iter().map(|one| one.name.to_owned()).collect());
     let due = due(&now);
     statement.push(&format!(
-        "UPDATE sync_runs SET status = 'RUNNING', lease_token = lease_token + 1, lease_until = {until}, \
+        "UPDATE sync_runs SET status = 'RUNNING', lease_token = {NEXT_TOKEN}, lease_until = {until}, \
            attempts = attempts + 1, started_at = COALESCE(started_at, {now}) \
          WHERE id = (SELECT r.id FROM {OPEN} AND {due} \
              AND r.integration_id = COALESCE(({only}::text[])[1], r.integration_id) \

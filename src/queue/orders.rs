@@ -4,11 +4,13 @@
 //! longer its own, and it writes nothing more.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::result::QueryResult;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use super::NEXT_TOKEN;
 use super::schema::sync_runs;
 use crate::db::Statement;
 
@@ -85,7 +87,7 @@ pub async fn put_back(
     )
     .set((
         sync_runs::lease_until.eq(None::<DateTime<Utc>>),
-        sync_runs::lease_token.eq(sync_runs::lease_token + 1),
+        sync_runs::lease_token.eq(sql::<BigInt>(NEXT_TOKEN)),
     ))
     .execute(connection)
     .await

@@ -121,6 +121,32 @@ pub async fn hold(connection: &mut AsyncPgConnection, run: &Run) -> QueryResult<
     Ok(!held.is_empty())
 }
 
+/// The same for the page that was asked for by the cursor `at`, which is where the run must stand. A database that has
+/// failed over to a standby may have lost the pages before: to go on behind them would lose them for good.
+///
+/// # Errors
+/// Whatever Postgres says.
+pub async fn hold_at(
+    connection: &mut AsyncPgConnection,
+    run: &Run,
+    at: Option<&str>,
+) -> QueryResult<bool> {
+    let held: Vec<Option<String>> = ours(run)
+        .filter(sql::<Bool>(MAY_BE_FETCHED))
+        .select(sync_runs::cursor)
+        .for_update()
+        .load(connection)
+        .await?;
+    let stands_at = held.as_slice().first().map(Option::as_deref);
+    if stands_at.is_some_and(|stands_at| stands_at != at) {
+        tracing::warn!(
+            run.id,
+            "the database stands before pages that were stored: it has lost them, and the run goes back"
+        );
+    }
+    Ok(stands_at == Some(at))
+}
+
 /// Writes a page's checkpoint and counters; after [`hold`], in the same transaction.
 ///
 /// # Errors

@@ -107,15 +107,16 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
 
 /// Where GraphQL reads.
 fn reads(settings: &Settings) -> anyhow::Result<Reads> {
-    let open = |url| {
-        let timeout = settings.graphql_statement_timeout;
-        Reads::open(url, settings.database_pool_size, timeout)
-    };
-    let reads = open(&settings.database_url)?;
+    let (size, timeout) = (
+        settings.database_pool_size,
+        settings.graphql_statement_timeout,
+    );
+    let reads = Reads::open(&settings.database_url, size, timeout)?;
     if !has_standby(settings) {
         return Ok(reads);
     }
-    Ok(reads.but_from(open(&settings.database_read_url)?))
+    let (url, max_lag) = (&settings.database_read_url, settings.database_read_max_lag);
+    reads.with_standbys(url, size, timeout, max_lag)
 }
 
 fn has_standby(settings: &Settings) -> bool {
@@ -145,6 +146,11 @@ pub async fn run(
     let routes = routes(&settings, &engine, authenticator.clone(), &live, &sockets)?;
     let address = listener.local_addr()?;
     tracing::info!(%address, role = ?settings.role, "listening");
+    // before anybody can ask
+    if settings.role.serves_api() {
+        let watch = engine.reads.clone().keep_watch(stopped(stop.clone()));
+        parts.spawn(named("standbys", watch));
+    }
     let answered = answer(
         listener,
         routes,
@@ -270,11 +276,11 @@ async fn check_walls(settings: &Settings, engine: &Engine) -> anyhow::Result<()>
         return Ok(());
     }
     // a standby that is away does not keep the server from starting
-    if let Err(error) = engine.reads.check().await {
-        tracing::warn!(%error, "the database of DATABASE_READ_URL does not answer: GraphQL waits for it");
+    let standby = db::pool(&settings.database_read_url, 1)?;
+    if let Err(error) = standby.get().await {
+        tracing::warn!(%error, "the database of DATABASE_READ_URL does not answer: DATABASE_URL is read from");
         return Ok(());
     }
-    let standby = db::pool(&settings.database_read_url, 1)?;
     let checked = async {
         db::wall::check_owner(&standby).await?;
         if settings.auth.has_jwt() {

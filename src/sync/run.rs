@@ -103,6 +103,8 @@ pub(super) struct ReadPage {
     pub(super) records: Vec<Box<RawValue>>,
     /// What they say.
     pub(super) rows: PageRows,
+    /// The cursor that it was asked for by.
+    pub(super) at: Option<String>,
     next: Option<String>,
     pub(super) times: Option<Times>,
 }
@@ -249,7 +251,9 @@ impl<'a> Enumeration<'a> {
         };
         let Fetched { page, times } = self.engine.kombo.page(request, &self.engine.clock).await?;
         let endpoint = self.endpoint;
+        let at = cursor.map(str::to_owned);
         let reading = tokio::task::spawn_blocking(move || ReadPage {
+            at,
             rows: PageRows::read(endpoint, &page.records),
             records: page.records,
             next: page.next,

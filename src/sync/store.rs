@@ -74,7 +74,9 @@ impl Enumeration<'_> {
     /// Tried again where two writers met, and without the records that the database refuses (rule 14).
     async fn store_as_often_as_needed(
         &self,
-        ReadPage { records, rows, .. }: ReadPage,
+        ReadPage {
+            records, rows, at, ..
+        }: ReadPage,
         unlisted: i64,
         then: Then<'_>,
     ) -> Result<i64, Stop> {
@@ -83,7 +85,7 @@ impl Enumeration<'_> {
         let mut is_sifted = false;
         let mut tries = 1;
         loop {
-            let error = match self.store_once(&page, then, now).await {
+            let error = match self.store_once(&page, at.as_deref(), then, now).await {
                 Ok(unlisted) => return Ok(unlisted),
                 Err(error) => error,
             };
@@ -107,6 +109,7 @@ impl Enumeration<'_> {
     async fn store_once(
         &self,
         page: &StoredPage,
+        at: Option<&str>,
         then: Then<'_>,
         now: DateTime<Utc>,
     ) -> Result<i64, Stop> {
@@ -114,7 +117,7 @@ impl Enumeration<'_> {
         let begun = Instant::now();
         let stored: Stored = connection
             .transaction(async |connection| {
-                if !queue::hold(connection, self.run).await? {
+                if !queue::hold_at(connection, self.run, at).await? {
                     return Err(Stop::LeaseLost);
                 }
                 let mut stored = self.store_page(connection, page, now).await?;

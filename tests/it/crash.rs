@@ -80,6 +80,44 @@ async fn a_dead_workers_run_is_taken_over_at_its_checkpoint() {
     app.assert_mirrors_the_truth().await;
 }
 
+// Rules 5 and 6: a standby that was promoted may lack pages that a worker has stored. The worker, whose connections
+// are new and whose token is good, must not go on behind them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_pages_the_database_lost_goes_back_to_them() {
+    let app = three_pages().await;
+    let integration = app.integration();
+    app.enqueue(&integration, "course_progressions", Mode::Full)
+        .await;
+    for page in [2, 3] {
+        let slow = Fault::once(FaultKind::Slow(1_000)).on(Endpoint::CourseProgressions);
+        app.simulator.inject(slow.on_page(page));
+    }
+    let worker = app.spawn_worker();
+    let stored = "SELECT count(*) AS count FROM sync_runs WHERE endpoint = 'course_progressions' \
+         AND status = 'RUNNING' AND pages_fetched =";
+    app.wait_for(&format!("{stored} 1"), 1).await;
+    // what the standby has: the run as it was after its first page
+    app.sql(
+        "CREATE TABLE replicated AS SELECT cursor, pages_fetched, seen_marks FROM sync_runs WHERE pages_fetched = 1",
+    )
+    .await;
+    app.wait_for(&format!("{stored} 2"), 1).await;
+    app.sql("UPDATE sync_runs SET cursor = r.cursor, pages_fetched = r.pages_fetched FROM replicated r WHERE sync_runs.pages_fetched = 2")
+        .await;
+    assert_eq!(
+        worker.await.expect("the worker ends"),
+        Some(Ending::LeaseLost)
+    );
+    assert_eq!(
+        app.row(&format!("{stored} 1")).await["count"],
+        1,
+        "nothing was stored behind the gap"
+    );
+    app.simulator.advance_clock(PAST_THE_LEASE);
+    app.work().await;
+    app.assert_mirrors_the_truth().await;
+}
+
 // Rule 6, F18: resumed, then absence: what the dead worker had seen is still seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resumed_full_fetch_removes_nothing_that_was_seen_before_the_crash() {

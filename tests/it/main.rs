@@ -26,6 +26,8 @@ mod deletions;
 mod differential;
 /// What admins see of the inbox.
 mod events;
+/// A standby takes the place of a dead primary.
+mod failover;
 /// Every fault on every page of every endpoint.
 mod fault_matrix;
 /// Kombo fails in every way it can.
@@ -99,6 +101,8 @@ mod retention;
 mod commit;
 /// Postgres goes away and comes back.
 mod outage;
+/// The mirror on partitioned tables.
+mod partitions;
 /// The program itself: settings, signals, a kill.
 mod process;
 /// What holds for every input.
@@ -116,6 +120,8 @@ mod rotation;
 mod schema;
 /// docs/settings.md and the files that name settings.
 mod settings;
+/// Reading from standbys.
+mod standby;
 /// How a server ends.
 mod stopping;
 /// From a first load to what a webhook brings.

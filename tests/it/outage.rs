@@ -1,85 +1,12 @@
 //! Postgres goes away and comes back, while webhooks arrive and pages are fetched.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
-
-use kombo_mirror::embedded::{self, Postgres};
 use kombo_mirror::simulator::{Endpoint, Fault, FaultKind, Options};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::process::Command;
 
 use crate::support::app::Setup;
+use crate::support::cluster::Cluster;
 use crate::support::look::eventually;
 use crate::support::world::{Server, World};
-
-/// A Postgres of the test's own, whose address stays the same over a restart.
-struct Cluster {
-    folder: TempDir,
-    server: Option<Postgres>,
-}
-
-impl Cluster {
-    async fn start() -> Self {
-        // where the user that root drops to can reach it
-        let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("it is ours");
-        let mut cluster = Self {
-            folder,
-            server: None,
-        };
-        cluster.start_again().await;
-        let server = cluster.server.as_ref().expect("it runs");
-        server.create_database("mirror", None).await.expect("SQL");
-        cluster
-    }
-
-    fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn link(&self) -> PathBuf {
-        self.folder.path().join("socket")
-    }
-
-    fn url(&self) -> String {
-        let host = self.link().to_string_lossy().into_owned();
-        let host = utf8_percent_encode(&host, NON_ALPHANUMERIC);
-        format!("postgres://postgres@{host}/mirror")
-    }
-
-    async fn start_again(&mut self) {
-        let server = Postgres::start(embedded::Options {
-            data_dir: Some(self.data_dir()),
-            durable: true,
-            ..embedded::Options::default()
-        })
-        .await
-        .expect("a private Postgres starts");
-        let log = server.log_path();
-        let sockets = log.parent().expect("the log is beside the socket");
-        // gone or stale
-        let _ = fs::remove_file(self.link());
-        symlink(sockets, self.link()).expect("a link");
-        self.server = Some(server);
-    }
-
-    async fn stop(&mut self) {
-        let server = self.server.take().expect("it runs");
-        server.stop().await.expect("it stops");
-    }
-
-    /// Ends every process of the server at once, as a crash of the machine would.
-    async fn crash(&mut self) {
-        let file = fs::read_to_string(self.data_dir().join("postmaster.pid")).expect("it runs");
-        let pid = file.lines().next().expect("its process id");
-        let sent = Command::new("kill").args(["-QUIT", pid]).status().await;
-        assert!(sent.expect("kill is there").success());
-        self.stop().await;
-    }
-}
 
 /// A server that looks every two seconds for what a lost webhook should have told, and every five for what
 /// deltas cannot bring.
@@ -101,7 +28,7 @@ async fn loaded(cluster: &Cluster) -> (World, Server) {
 
 impl World {
     /// Changes something and delivers the webhooks; the status that all of them got.
-    async fn announce_changes(&self) -> Option<u16> {
+    pub(crate) async fn announce_changes(&self) -> Option<u16> {
         let before = self.simulator.sent_webhooks().len();
         self.simulator.change(20);
         self.simulator.flush_webhooks().await;
@@ -112,7 +39,7 @@ impl World {
         statuses[0]
     }
 
-    async fn wait_for_the_truth(&self) {
+    pub(crate) async fn wait_for_the_truth(&self) {
         eventually("the mirror is the truth", async || {
             self.differences().await.is_empty()
         })
@@ -120,7 +47,7 @@ impl World {
     }
 
     /// Rule 1: what was answered with 200 is stored.
-    async fn assert_nothing_accepted_was_forgotten(&self) {
+    pub(crate) async fn assert_nothing_accepted_was_forgotten(&self) {
         for webhook in self.simulator.sent_webhooks() {
             let stored = format!(
                 "SELECT count(*) AS count FROM webhook_events WHERE id = '{}'",

@@ -44,7 +44,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
         .await
         .expect("the queue is read")
         .expect("the run is taken over");
-    assert_eq!(heir.lease_token, 2);
+    assert!(heir.lease_token > 2, "no token that the run had before");
     assert_eq!(
         zombie.await.expect("the worker ends"),
         Some(Ending::LeaseLost)

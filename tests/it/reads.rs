@@ -142,8 +142,9 @@ async fn the_answer_of_a_mutation_has_the_same_limit() {
     );
     let mut with_standby = app.engine.clone();
     // where readers read from a standby, that is another pool
-    let standby = Reads::open(&app.database_url(), 1, SHORT).expect("a door");
-    with_standby.reads = with_standby.reads.but_from(standby);
+    let url = app.database_url();
+    let reads = with_standby.reads.with_standbys(&url, 1, SHORT, SHORT);
+    with_standby.reads = reads.expect("a door");
     for (engine, viewer) in [
         (&app.engine, viewer(None)),
         (&app.engine, viewer(Some(vec![id.clone()]))),
@@ -308,37 +309,15 @@ async fn an_integration_id_is_never_read_as_sql_or_as_two() {
     }
 }
 
-// a standby ends reads that are in the way of what it must apply (SQLSTATE 40001); asked again they succeed
-#[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_a_standby_ended_is_asked_again() {
-    let database = TestDatabase::migrated().await;
-    let writer = db::pool(&database.url().into(), 1).expect("a pool");
-    writer
-        .get()
-        .await
-        .expect("a connection")
-        .batch_execute(
-            // a lock of the session outlives the transaction, and a reader may take one
-            "CREATE FUNCTION ended_once() RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
-               IF EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) THEN RETURN 'there'; END IF; \
-               PERFORM pg_advisory_lock(1); RAISE EXCEPTION USING ERRCODE = '40001'; END $$",
-        )
-        .await
-        .expect("SQL");
-    let reads = reads(&database, 1, SHORT);
-    let answer = reads
-        .answer(&statement("SELECT ended_once()"), Behind::NoWall)
-        .await;
-    assert_eq!(answer.expect("an answer").as_deref(), Some(&b"there"[..]));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_may_read_elsewhere_than_the_mirror_writes() {
     // an empty, migrated database stands for a standby that is far behind
     let behind = TestDatabase::migrated().await;
     let app = TestApp::loaded().await;
     let mut engine = app.engine.clone();
-    engine.reads = engine.reads.but_from(reads(&behind, 2, SHORT));
+    let behind = behind.url().into();
+    let reads = engine.reads.with_standbys(&behind, 2, SHORT, SHORT);
+    engine.reads = reads.expect("a door");
     let schema = Schema::new(Some(engine), &GraphqlSettings::default());
     let query = "{ users { totalCount freshness { asOf complete } } integrations { totalCount } }";
     let answer = schema.execute(Request::new(query), viewer(None)).await;

@@ -74,6 +74,17 @@ async fn other_rows_are_answered_as_a_plain_execution_would() {
     compares(2, DOCUMENTS).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn partitioned_tables_are_answered_as_a_plain_execution_would() {
+    let mut asks = asks(6).await;
+    asks.app.partition().await;
+    let mut rng = fastrand::Rng::with_seed(6);
+    for _ in 0..DOCUMENTS {
+        asks.compare_one(&mut rng).await;
+    }
+    assert!(asks.undecided * 5 < asks.asked, "too many tell nothing");
+}
+
 // A maker that leaves out a field would let it be answered in any way.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_in_the_schema_is_asked_for_sooner_or_later() {

@@ -358,6 +358,7 @@ fn settings(
         role: Role::All,
         database_url: database.url().into(),
         database_read_url: database.url().into(),
+        database_read_max_lag: Duration::from_secs(10),
         database_pool_size: 8,
         graphql_statement_timeout: Duration::from_secs(10),
         kombo,

@@ -4,9 +4,12 @@
 //! HTTP edge. A test waits for conditions or steps the workers itself; it never sleeps for a time.
 
 pub(crate) mod app;
+pub(crate) mod cluster;
 pub(crate) mod database;
+pub(crate) mod front;
 pub(crate) mod look;
 pub(crate) mod maker;
+pub(crate) mod reading;
 pub(crate) mod reference;
 pub(crate) mod sdl;
 pub(crate) mod socket;

@@ -51,11 +51,15 @@ impl TestApp {
         self.explain(statement, "VERBOSE, COSTS OFF").await
     }
 
+    /// The plan of a noted statement, with what ran of it.
+    pub(crate) async fn plan_run(&self, statement: &str) -> String {
+        self.explain(statement, "ANALYZE, VERBOSE, COSTS OFF, TIMING OFF")
+            .await
+    }
+
     /// How many rows of a table a noted statement reads when it runs.
     pub(crate) async fn rows_read(&self, statement: &str, table: &str) -> u64 {
-        let plan = self
-            .explain(statement, "ANALYZE, VERBOSE, COSTS OFF, TIMING OFF")
-            .await;
+        let plan = self.plan_run(statement).await;
         let of_table = format!(" on public.{table} ");
         plan.lines()
             .filter(|line| line.contains(&of_table))
