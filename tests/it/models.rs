@@ -185,6 +185,29 @@ fn no_list_of_the_tests_forgets_a_model() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+// rule 9: a stub that no row refers to is removed, so whoever makes one must be known as referring to it
+#[test]
+fn whoever_makes_a_stub_is_known_to_refer_to_it() {
+    let mut stubs = 0;
+    for endpoint in models::ALL {
+        let page = PageRows::read(endpoint, &fixture(endpoint));
+        let rows = page.batches.iter().chain(&page.stubs);
+        let links = endpoint.links.iter().map(|link| link.name);
+        let written: Vec<_> = rows.map(|batch| batch.table.name).chain(links).collect();
+        for stub in &page.stubs {
+            let mut referring = stub.table.referred_by.iter();
+            let is_known = referring.any(|(from, _)| written.contains(from));
+            assert!(
+                is_known,
+                "{} lacks {endpoint:?} in referred_by",
+                stub.table.name
+            );
+            stubs += 1;
+        }
+    }
+    assert!(stubs > 2, "the pages make stubs");
+}
+
 // a new endpoint is its file, its line in the list, a migration and these two files
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_every_endpoint_becomes_the_expected_answer() {
