@@ -260,6 +260,7 @@ fn welcome(address: SocketAddr, data_dir: &Path, simulator: &Simulator) {
         "
 kombo-mirror is mirroring a simulated Kombo ({simulated}).
 
+  Console      http://{address}/
   GraphiQL     http://{address}/graphiql
   GraphQL      http://{address}/graphql
   read token   {READ_TOKEN}

@@ -39,12 +39,12 @@
 //! | [`changes`] | what really changed: the ordered feed | hold a value of a record |
 //! | [`live`] | progress and changes, told at once to all who follow them in this process | wait for a follower, poll |
 //! | [`graphql`] | the schema put together; a selection becomes one statement | know what a model means |
-//! | [`metrics`] | the numbers for Prometheus, read from the tables | show content of a record |
+//! | [`metrics`] | the numbers for Prometheus: what tables say, and what this process counts | show content of a record, let a client choose how many series there are |
 //! | [`verify`] | the mirror compared with Kombo, by asking again | write, show content of a record |
 //! | [`escapes`] | JSON escapes that Postgres cannot store, replaced | change anything else |
 //! | [`db`] | pools, TLS, migrations, the wall between tenants | hold a statement about a table |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
-//! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
+//! | [`console`] | the operator's console and GraphiQL, served from the binary | hold data or secrets, load from another host |
 //! | [`by_hand`] | `kombo-mirror sync`: runs asked for and worked on in the foreground, with their progress | open a door, decide what a fetch does |
 //! | [`health`] | `kombo-mirror health`: asks a server on this machine how it is | need a setting beyond the address |
 //! | [`simulator`] | a faithful Kombo for demo and tests | be imported by the server's own path |

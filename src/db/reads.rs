@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::anyhow;
+use deadpool::Status;
 use deadpool::managed::{
     self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType,
 };
@@ -109,6 +110,16 @@ impl Reads {
     /// It does not.
     pub async fn check(&self) -> Result<(), ReadError> {
         Lent::from(&self.pool).await.map(Lent::give_back)
+    }
+
+    /// The pools as they are now, by name: one where nobody reads from a standby.
+    #[must_use]
+    pub fn pools(&self) -> Vec<(&'static str, Status)> {
+        let mut pools = vec![("read", self.pool.status())];
+        if !std::ptr::eq(self.pool.manager(), self.primary.manager()) {
+            pools.push(("read_primary", self.primary.status()));
+        }
+        pools
     }
 
     /// Has every statement told from now on, to this watcher alone.

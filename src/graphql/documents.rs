@@ -6,8 +6,9 @@
 //! variables, so the latter are looked at anew each time ([`variables::fit`]), and whatever is unusual about them is
 //! left to the library.
 
+use std::any::TypeId;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation};
 use async_graphql::parser::types::ExecutableDocument;
@@ -16,6 +17,7 @@ use async_graphql::{CacheControl, Request, ServerError, ValidationResult, async_
 use lru::LruCache;
 
 use super::variables;
+use crate::metrics::Timing;
 
 /// Bytes of the kept documents' texts at most; parsed they take some thirty times as much.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -36,6 +38,8 @@ struct Kept {
 pub(super) struct Known {
     pub(super) document: ExecutableDocument,
     valid: Mutex<HashSet<Way>>,
+    /// Where the time of its only operation is counted, once that was executed.
+    pub(super) timing: OnceLock<Timing>,
 }
 
 /// How a document is asked for: the operation's name, and the variables that have a value. A value that is left out
@@ -64,6 +68,7 @@ impl Documents {
         let known = Arc::new(Known {
             document: document.clone(),
             valid: Mutex::default(),
+            timing: OnceLock::new(),
         });
         if text.len() <= LONGEST_KEPT {
             self.kept().put(text, known.clone());
@@ -108,6 +113,12 @@ pub(super) fn attach(request: &mut Request, known: Arc<Known>, registry: &Regist
     let name = way.operation_name.as_deref();
     let fits = variables::fit(registry, &known.document, name, &request.variables);
     request.data.insert(Ticket { known, way, fits });
+}
+
+/// The document of a request that was admitted.
+pub(super) fn known(request: &Request) -> Option<&Arc<Known>> {
+    let ticket = request.data.get(&TypeId::of::<Ticket>())?;
+    ticket.downcast_ref::<Ticket>().map(|ticket| &ticket.known)
 }
 
 impl Ticket {

@@ -30,6 +30,20 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    /// All there are.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::BadUserInput,
+        Self::QueryTooComplex,
+        Self::PayloadTooLarge,
+        Self::Timeout,
+        Self::StaleData,
+        Self::Upstream,
+        Self::Internal,
+    ];
+
     /// The word that clients see.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -77,7 +91,7 @@ pub(super) fn upstream(cause: &KomboError) -> async_graphql::Error {
 
 /// The refusal that a statement itself made by the database function `refuse`: a code, a space and a sentence.
 pub(super) fn refused_by_statement(words: &str) -> async_graphql::Error {
-    let refused = [Code::StaleData, Code::QueryTooComplex]
+    let refused = [Code::StaleData, Code::QueryTooComplex, Code::BadUserInput]
         .into_iter()
         .find_map(|code| {
             let reason = words.strip_prefix(code.as_str())?.strip_prefix(' ')?;
@@ -197,11 +211,17 @@ pub(crate) fn was_executed(response: &Response) -> bool {
     response.data != Value::Null || response.errors.iter().any(|error| !error.path.is_empty())
 }
 
-/// The code of the first error.
+/// The code of the first error, as the text it is.
 pub(crate) fn code_of(response: &Response) -> Option<String> {
     let extensions = response.errors.first()?.extensions.as_ref()?;
     match extensions.get("code")? {
         Value::String(code) => Some(code.clone()),
         _ => None,
     }
+}
+
+/// The code of the first error.
+pub(crate) fn code_known(response: &Response) -> Option<Code> {
+    let code = code_of(response)?;
+    Code::ALL.into_iter().find(|known| known.as_str() == code)
 }

@@ -37,6 +37,7 @@ mod select;
 mod status;
 mod subscription;
 mod summary;
+mod timed;
 mod types;
 mod variables;
 mod words;
@@ -52,13 +53,14 @@ use async_graphql::{
 };
 use futures_util::StreamExt as _;
 
-pub(crate) use errors::{Code, code_of, was_executed};
+pub(crate) use errors::{Code, code_known, code_of, was_executed};
 pub(crate) use limits::warn;
 pub use safelist::DocumentId;
 pub(crate) use written::copied;
 
 use crate::auth::Viewer;
 use crate::config::GraphqlSettings;
+use crate::metrics::Metrics;
 use crate::sync::Engine;
 use documents::{Documents, ValidateOnce};
 use errors::Refusal;
@@ -70,6 +72,7 @@ use positions::Positions;
 use query::{Interfaces, QueryRoot};
 use safelist::{OnlyValidate, Safelist};
 use subscription::SubscriptionRoot;
+use timed::Timed;
 
 /// The executable schema; cheap to clone.
 #[derive(Clone)]
@@ -81,6 +84,7 @@ pub struct Schema {
     safelist: Option<Arc<Safelist>>,
     lines: Arc<Lines>,
     documents: Arc<Documents>,
+    metrics: Arc<Metrics>,
 }
 
 impl Schema {
@@ -88,15 +92,19 @@ impl Schema {
     #[must_use]
     pub fn new(engine: Option<Engine>, settings: &GraphqlSettings) -> Self {
         let mut builder = builder(settings).extension(ValidateOnce);
+        let metrics = engine.as_ref().map(|engine| engine.metrics.clone());
+        let metrics = metrics.unwrap_or_default();
+        metrics.expect_graphql_errors(Code::ALL.iter().map(|code| code.as_str()));
         if let Some(engine) = engine {
             builder = builder.data(engine);
         }
-        Self::of(builder, settings)
+        Self::of(builder, settings, metrics)
     }
 
     fn of(
         builder: SchemaBuilder<QueryRoot, MutationRoot, SubscriptionRoot>,
         settings: &GraphqlSettings,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let mut registry = Registry::default();
         <QueryRoot as OutputType>::create_type_info(&mut registry);
@@ -112,6 +120,7 @@ impl Schema {
                 .map(|operations| Arc::new(Safelist::new(operations))),
             lines: Lines::new(settings.concurrent),
             documents: Arc::new(Documents::new()),
+            metrics,
             settings: Arc::new(settings.clone()),
         }
     }
@@ -119,7 +128,8 @@ impl Schema {
     /// What is wrong with the operations of the safelist, one sentence each: each must be valid for this schema and
     /// within the limits.
     pub async fn safelist_problems(settings: &GraphqlSettings) -> Vec<String> {
-        let validating = Self::of(builder(settings).extension(OnlyValidate), settings);
+        let builder = builder(settings).extension(OnlyValidate);
+        let validating = Self::of(builder, settings, Arc::default());
         let mut problems = Vec::new();
         for operation in settings.safelist.iter().flatten() {
             let mut request = Request::new(operation.body.as_str());
@@ -163,7 +173,17 @@ impl Schema {
         safelist::admit(self.safelist.as_deref(), request)
             .and_then(|()| self.check_document(request))
             .and_then(|()| variables::complete(request))
-            .map_err(|refusal| Box::new(refusal.response()))
+            .map_err(|refusal| {
+                let refused = refusal.response();
+                self.count_error(&refused);
+                Box::new(refused)
+            })
+    }
+
+    fn count_error(&self, response: &Response) {
+        if let Some(code) = errors::code_known(response) {
+            self.metrics.graphql_error(code.as_str());
+        }
     }
 
     /// Within the limits, and with values only where they fit. What depends on the text alone is checked once.
@@ -196,6 +216,7 @@ impl Schema {
 
     /// Executes a request that [`Schema::admit`] let pass: waits in the viewer's line, and gives up in time.
     pub async fn execute_admitted(&self, request: Request, viewer: Viewer) -> Response {
+        let timed = Timed::begin(&request, self.metrics.operations());
         let line = viewer.line();
         let answered = async {
             let place: Place = match self.lines.enter(&line).await {
@@ -207,9 +228,12 @@ impl Schema {
             response
         };
         let limit = self.settings.timeout;
-        tokio::time::timeout(limit, answered)
+        let response = tokio::time::timeout(limit, answered)
             .await
-            .unwrap_or_else(|_| too_late("the request took too long; ask for less"))
+            .unwrap_or_else(|_| too_late("the request took too long; ask for less"));
+        timed.end(&response, self.metrics.operations());
+        self.count_error(&response);
+        response
     }
 
     async fn execute_at_once(&self, mut request: Request, viewer: Viewer) -> Response {

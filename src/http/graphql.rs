@@ -96,7 +96,13 @@ pub(super) async fn answer(
         let cause = anyhow::anyhow!("a GraphQL request panicked; the log says where");
         Ok(graphql::failed(&cause).into())
     });
-    let answer = answer.unwrap_or_else(|refused| *refused);
+    let answer = answer.unwrap_or_else(|refused| {
+        // the schema counts what gets as far as to it
+        if let Some(code) = graphql::code_known(&refused.response) {
+            app.engine.metrics.graphql_error(code.as_str());
+        }
+        *refused
+    });
     written(answer, media.unwrap_or(Media::Legacy))
 }
 

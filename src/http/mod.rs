@@ -7,7 +7,6 @@ mod negotiate;
 mod socket;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Json;
@@ -15,7 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures_util::StreamExt as _;
 use secrecy::SecretString;
@@ -53,16 +52,14 @@ pub struct App {
     pub auth: Authenticator,
     /// Secrets that a webhook may be signed with.
     pub webhook_secrets: Arc<Vec<SecretString>>,
-    /// Webhooks refused for their signature: all that is kept of them.
-    pub refused_webhooks: Arc<AtomicU64>,
 }
 
 /// The routes.
 pub fn routes(app: App) -> axum::Router {
+    app.engine.metrics.expect_webhooks(verdicts());
     let probed = probes(app.engine.clone());
     let graphql = graphql_routes(app.clone());
     let routes = axum::Router::new()
-        .route("/", get(|| async { Redirect::to("/graphiql") }))
         .route("/graphql/ws", get(socket::open))
         .route("/webhooks/kombo", post(receive_webhook))
         .route("/metrics", get(show_metrics))
@@ -88,7 +85,7 @@ pub fn worker_routes(engine: Engine) -> axum::Router {
     let metrics = axum::Router::new()
         .route(
             "/metrics",
-            get(|State(engine): State<Engine>| async move { metrics_of(&engine, 0).await }),
+            get(|State(engine): State<Engine>| async move { metrics_of(&engine, &[]).await }),
         )
         .with_state(engine.clone());
     within_limits(probes(engine).merge(metrics))
@@ -145,24 +142,21 @@ async fn readiness(State(engine): State<Engine>) -> Response {
 }
 
 async fn show_metrics(State(app): State<App>) -> Response {
-    metrics_of(&app.engine, app.refused_webhooks.load(Ordering::Relaxed)).await
+    metrics_of(&app.engine, &[("intake", &app.intake)]).await
 }
 
-async fn metrics_of(engine: &Engine, refused_webhooks: u64) -> Response {
-    let shown = async {
-        let mut connection = engine.pool.get().await?;
-        metrics::render(&mut connection, refused_webhooks, (engine.clock)()).await
-    };
-    match shown.await {
+async fn metrics_of(engine: &Engine, beside: &[(&'static str, &Pool)]) -> Response {
+    let mut pools = vec![("write", engine.pool.status())];
+    pools.extend(beside.iter().map(|(name, pool)| (*name, pool.status())));
+    pools.extend(engine.reads.pools());
+    let now = (engine.clock)();
+    match metrics::render(&engine.metrics, &engine.pool, pools, now).await {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), "no metrics could be read");
-            refuse(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "DATABASE_UNAVAILABLE",
-                "the database does not answer",
-            )
-        }
+        Err(_) => refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "INTERNAL",
+            "the metrics could not be written",
+        ),
     }
 }
 
@@ -198,34 +192,49 @@ async fn read_body(body: Body, limit: usize) -> Result<Bytes, Unread> {
     Ok(taken.into())
 }
 
+// Why a webhook is refused: the code of the answer, and the verdict in the metrics.
+const BADLY_SIGNED: &str = "SIGNATURE_INVALID";
+const MALFORMED: &str = "MALFORMED";
+const TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
+const NOT_STORED: &str = "NOT_STORED";
+
+/// All that can become of a webhook.
+fn verdicts() -> impl Iterator<Item = &'static str> {
+    let accepted = Outcome::ALL.iter().map(|outcome| outcome.as_str());
+    accepted.chain([BADLY_SIGNED, MALFORMED, TOO_LARGE, NOT_STORED])
+}
+
 async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
     let body = match read_body(body, webhook::LARGEST_BODY).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
+            app.engine.metrics.webhook(TOO_LARGE);
             let message = format!("a webhook has at most {} bytes", webhook::LARGEST_BODY);
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &message);
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, &message);
         }
         Err(Unread::Broken) => {
-            return refuse(StatusCode::BAD_REQUEST, "MALFORMED", "the body broke off");
+            app.engine.metrics.webhook(MALFORMED);
+            return refuse(StatusCode::BAD_REQUEST, MALFORMED, "the body broke off");
         }
     };
     let signature = headers
         .get(webhook::SIGNATURE_HEADER)
         .and_then(|value| value.to_str().ok());
     if !webhook::is_signed(&app.webhook_secrets, &body, signature) {
-        let refused = app.refused_webhooks.fetch_add(1, Ordering::Relaxed) + 1;
+        let refused = app.engine.metrics.webhook(BADLY_SIGNED);
         tracing::warn!(
             refused,
             "a webhook was refused: its signature is missing or wrong"
         );
         let message = "X-Kombo-Signature is missing or wrong";
-        return refuse(StatusCode::UNAUTHORIZED, "SIGNATURE_INVALID", message);
+        return refuse(StatusCode::UNAUTHORIZED, BADLY_SIGNED, message);
     }
     let event = match webhook::read_event(&body) {
         Ok(event) => event,
         Err(malformed) => {
+            app.engine.metrics.webhook(MALFORMED);
             tracing::warn!(reason = %malformed, "a signed webhook was refused");
-            return refuse(StatusCode::BAD_REQUEST, "MALFORMED", &malformed.to_string());
+            return refuse(StatusCode::BAD_REQUEST, MALFORMED, &malformed.to_string());
         }
     };
     if let Content::Other {
@@ -235,16 +244,18 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
         tracing::warn!(event.id, event.kind, fault, "a signed webhook is unusable");
     }
     // Spawned, so that a sender that hangs up cannot stop a transaction in its middle.
+    let metrics = app.engine.metrics.clone();
     let accepted = tokio::spawn(async move { accept(&app, event).await }).await;
     match accepted {
         Ok(Ok(outcome)) => {
+            metrics.webhook(outcome.as_str());
             Json(json!({ "status": "accepted", "outcome": outcome.as_str() })).into_response()
         }
-        _ => refuse(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "NOT_STORED",
-            "the event could not be stored; send it again",
-        ),
+        _ => {
+            metrics.webhook(NOT_STORED);
+            let message = "the event could not be stored; send it again";
+            refuse(StatusCode::SERVICE_UNAVAILABLE, NOT_STORED, message)
+        }
     }
 }
 

@@ -113,6 +113,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All there are.
+    pub const ALL: [Self; 5] = [
+        Self::QueuedSync,
+        Self::Coalesced,
+        Self::IntegrationUpdated,
+        Self::Ignored,
+        Self::Duplicate,
+    ];
+
     /// The word in tables and GraphQL.
     #[must_use]
     pub fn as_str(self) -> &'static str {

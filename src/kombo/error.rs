@@ -3,6 +3,7 @@
 //! Kombo's `error.code` decides, the HTTP status where there is none, never the message (Kombo's error
 //! guide). The set of codes is open, so an unknown one falls back to the status.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -112,6 +113,16 @@ impl Error {
                 log_url: None,
                 retry_after: None,
             },
+        }
+    }
+
+    /// What metrics call it: one of Kombo's documented codes, the status of an answer without one, or our own word for
+    /// a request without an answer. Codes that Kombo has not documented are not told apart: their number has no bound.
+    pub(super) fn word(&self, status: Option<u16>) -> Cow<'_, str> {
+        match status {
+            None => self.code.trim_start_matches("MIRROR.").into(),
+            Some(_) if remedy_of_code(&self.code).is_some() => self.code.as_str().into(),
+            Some(status) => status.to_string().into(),
         }
     }
 

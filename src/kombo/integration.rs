@@ -33,6 +33,7 @@ impl Client {
         let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
         let url = format!("{}/integrations/{id}", self.settings.api_url);
         let asked = Asked {
+            endpoint: "integrations",
             url: &url,
             query: &[],
             integration_id: None,
@@ -62,6 +63,7 @@ impl Client {
             .header("content-type", "application/json")
             .body(json!({ "type": mode }).to_string());
         let asked = Asked {
+            endpoint: "force_sync",
             url: &url,
             query: &[],
             integration_id: Some(integration_id),

@@ -24,6 +24,7 @@ pub use integration::ForcedSync;
 
 use crate::clock::Clock;
 use crate::config::KomboSettings;
+use crate::metrics::Metrics;
 use budget::{Budget, Lane, Told};
 
 /// The largest page Kombo gives (API reference: 1 to 250). Reads come from its own database, so few large
@@ -42,6 +43,7 @@ pub struct Client {
     http: reqwest::Client,
     settings: KomboSettings,
     budget: Arc<dyn Budget>,
+    metrics: Arc<Metrics>,
 }
 
 /// What to ask a list endpoint.
@@ -72,6 +74,8 @@ pub struct Fetched {
 
 /// A request, as far as all of them are alike.
 struct Asked<'a> {
+    /// What the metrics call it.
+    endpoint: &'a str,
     url: &'a str,
     query: &'a [(&'a str, String)],
     integration_id: Option<&'a str>,
@@ -85,11 +89,15 @@ struct Answer {
 }
 
 impl Client {
-    /// A client for one API key, which spends its requests from `budget`.
+    /// A client for one API key, which spends its requests from `budget` and counts them in `metrics`.
     ///
     /// # Errors
     /// The TLS set-up of this machine is unusable.
-    pub fn new(settings: KomboSettings, budget: Arc<dyn Budget>) -> anyhow::Result<Self> {
+    pub fn new(
+        settings: KomboSettings,
+        budget: Arc<dyn Budget>,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
         // An error means that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -103,6 +111,7 @@ impl Client {
             http,
             settings,
             budget,
+            metrics,
         })
     }
 
@@ -125,7 +134,9 @@ impl Client {
             query.push(("cursor", cursor.to_owned()));
         }
         let url = format!("{}{}", self.settings.api_url, request.path);
+        let endpoint = endpoint_of(request.path);
         let asked = Asked {
+            endpoint: &endpoint,
             url: &url,
             query: &query,
             integration_id: Some(request.integration_id),
@@ -192,28 +203,42 @@ impl Client {
             let id = HeaderValue::from_str(id).map_err(|_| unusable_id())?;
             request = request.header("x-integration-id", id);
         }
-        let response = request.send().await.map_err(|error| network(&error))?;
+        let lost = |error: reqwest::Error| {
+            let error = network(&error);
+            self.count(asked, error.word(None).as_ref(), started);
+            error
+        };
+        let response = request.send().await.map_err(lost)?;
         let waited = started.elapsed();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         if let Some(left) = headers::budget(&headers, asked_at) {
+            self.metrics.kombo_leaves(left.remaining, left.limit);
             self.budget.learn(Told::Left(left), (asked.clock)()).await;
         }
-        let body = response.bytes().await.map_err(|error| network(&error))?;
+        let body = response.bytes().await.map_err(lost)?;
         if status == 200 {
+            self.count(asked, "200", started);
             return Ok(Answer {
                 times: headers::times(&headers, waited),
                 body: body.to_vec(),
             });
         }
         let mut error = Error::from_answer(status, &body);
+        self.count(asked, error.word(Some(status)).as_ref(), started);
         error.retry_after = headers::asked_to_wait(&headers, error.remedy);
         if let (Remedy::SlowDown, Some(wait)) = (error.remedy, error.retry_after) {
             // so that nobody else has to find it out
             let told = Told::Refused { wait };
+            self.metrics.kombo_leaves(0, None);
             self.budget.learn(told, (asked.clock)()).await;
         }
         Err(error)
+    }
+
+    fn count(&self, asked: &Asked<'_>, code: &str, started: Instant) {
+        self.metrics
+            .kombo_asked(asked.endpoint, code, started.elapsed());
     }
 
     /// Waits for a window that is about to end, or that is about to be told of.
@@ -231,6 +256,12 @@ impl Client {
             waited += pause;
         }
     }
+}
+
+/// Tables' and logs' word for the endpoint at a path.
+fn endpoint_of(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.replace('-', "_")
 }
 
 /// Kombo's form of a moment. Rounded down, so that never less is asked for than meant; with `Z`, because

@@ -8,6 +8,7 @@
 //! webhook that arrives meanwhile still needs its own waiting run. Taking over a dead worker's run and
 //! continuing a postponed one are then the same step.
 
+mod depth;
 mod look;
 mod orders;
 mod requests;
@@ -78,6 +79,7 @@ pub mod schema {
 }
 use schema::sync_runs;
 
+pub use depth::{Depth, depth};
 pub use look::{Look, look, moved_since};
 pub use orders::{Cancelled, cancel, cancel_open, integration_of, put_back, wake};
 pub use requests::{enqueue, join_with};

@@ -5,7 +5,6 @@ mod working;
 use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -23,6 +22,7 @@ use crate::http::{self, App, Sockets};
 use crate::integrations::Details;
 use crate::kombo::Client;
 use crate::live::Live;
+use crate::metrics::Metrics;
 use crate::retention::Keeper;
 use crate::sync::Engine;
 use crate::{clock, db, integrations, upgrade};
@@ -91,14 +91,17 @@ pub async fn prepare(settings: &Settings, stop: Stop) -> anyhow::Result<Engine> 
     }
     drop(connection);
     let budget = Arc::new(SharedBudget::new(pool.clone(), &settings.kombo));
+    let metrics = Arc::new(Metrics::new());
+    let kombo = Client::new(settings.kombo.clone(), budget, metrics.clone())?;
     Ok(Engine {
         pool,
         reads,
-        kombo: Arc::new(Client::new(settings.kombo.clone(), budget)?),
+        kombo: Arc::new(kombo),
         settings: Arc::new(settings.sync.clone()),
         doorbell: Arc::new(Notify::new()),
         clock: clock::wall(),
         stop,
+        metrics,
     })
 }
 
@@ -254,7 +257,6 @@ fn routes(
         sockets: sockets.clone(),
         auth,
         webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
-        refused_webhooks: Arc::new(AtomicU64::new(0)),
     }))
 }
 

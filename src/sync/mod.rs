@@ -5,6 +5,7 @@
 //! error, whose remedy decides between going on later and giving up.
 
 mod again;
+mod ending;
 pub mod held;
 mod ledger;
 mod parked;
@@ -30,8 +31,10 @@ use crate::db::{Pool, Reads};
 use crate::integrations::{self, Description};
 use crate::kombo::budget::Lane;
 use crate::kombo::{Client, Error as KomboError, Remedy};
+use crate::metrics::Metrics;
 use crate::models::{self, Mode};
 use crate::queue::{self, Appetite, Beat, Failure, Request, Run, Trigger};
+pub use ending::Ending;
 pub use states::{EndpointState, load as endpoint_state};
 
 /// How often an integration's details are asked for when nothing else happens.
@@ -54,21 +57,8 @@ pub struct Engine {
     pub clock: Clock,
     /// Turns true when this process is to end: working runs go back to the queue.
     pub stop: watch::Receiver<bool>,
-}
-
-/// What a claimed run came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Complete; the watermark moved.
-    Succeeded,
-    /// Put aside with its checkpoint.
-    Postponed,
-    /// Given up, visible in the sync status.
-    Failed,
-    /// Another worker has it now, or nobody: it was cancelled, or its integration paused.
-    LeaseLost,
-    /// This process ends; any worker may go on at the checkpoint.
-    HandedBack,
+    /// What this process counts.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Engine {
@@ -85,7 +75,13 @@ impl Engine {
         let Some(run) = claimed else {
             return Ok(None);
         };
-        let ending = self.work_on(&run).await?;
+        let worked = self.work_on(&run).await;
+        let outcome = worked
+            .as_ref()
+            .map_or("DATABASE_FAILED", |ending| ending.as_str());
+        let endpoint = models::endpoint(&run.endpoint).map_or("unknown", |known| known.name);
+        self.metrics.run_left(endpoint, outcome);
+        let ending = worked?;
         tracing::info!(
             run.id,
             integration.id = run.integration_id,

@@ -5,6 +5,7 @@
 //! lost or done twice after a crash.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
@@ -17,6 +18,7 @@ use super::{held, ledger, parked, removals};
 use crate::changes::{self, Change, Origin};
 use crate::db;
 use crate::integrations;
+use crate::metrics::Effects;
 use crate::models::lists::Allowance;
 use crate::models::page::{Batch, PageRows, Parked, Sighting};
 use crate::models::store::{PageWrites, Writer};
@@ -109,7 +111,8 @@ impl Enumeration<'_> {
         now: DateTime<Utc>,
     ) -> Result<i64, Stop> {
         let mut connection = self.engine.pool.get().await.map_err(anyhow::Error::from)?;
-        connection
+        let begun = Instant::now();
+        let stored: Stored = connection
             .transaction(async |connection| {
                 if !queue::hold(connection, self.run).await? {
                     return Err(Stop::LeaseLost);
@@ -117,7 +120,9 @@ impl Enumeration<'_> {
                 let mut stored = self.store_page(connection, page, now).await?;
                 match then {
                     Then::End(end) => {
-                        stored.changes.extend(self.end(connection, end, now).await?);
+                        let removed = self.end(connection, end, now).await?;
+                        stored.effects.deleted += count(removed.len());
+                        stored.changes.extend(removed);
                     }
                     Then::Page(_) if stored.changes.is_empty() => {
                         connection
@@ -129,9 +134,13 @@ impl Enumeration<'_> {
                 let origin = self.origin(now);
                 // last, since it takes the feed's lock, which everybody else waits for
                 changes::append(connection, &origin, &stored.changes).await?;
-                Ok(stored.unlisted)
+                Ok(stored)
             })
-            .await
+            .await?;
+        let (endpoint, mode) = (self.endpoint.name, self.mode.as_str());
+        let metrics = &self.engine.metrics;
+        metrics.page_stored(endpoint, mode, stored.effects, begun.elapsed());
+        Ok(stored.unlisted)
     }
 
     pub(super) fn page(
@@ -218,6 +227,14 @@ impl Enumeration<'_> {
         Ok(Stored {
             changes: effect.changes,
             unlisted: effect.unlisted,
+            effects: Effects {
+                inserted: progress.inserted,
+                updated: progress.updated,
+                unchanged: progress.unchanged,
+                deleted: progress.deleted,
+                parked: progress.parked,
+                duplicate: progress.duplicates,
+            },
         })
     }
 
@@ -307,6 +324,7 @@ impl Enumeration<'_> {
 pub(super) struct Stored {
     changes: Vec<Change>,
     unlisted: i64,
+    effects: Effects,
 }
 
 /// A page made ready for its transaction.
@@ -330,7 +348,6 @@ impl StoredPage {
         mut rows: PageRows,
         next: Option<&str>,
     ) -> Self {
-        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let tables = enumeration.endpoint.tables;
         let ids = |table: &Table| -> Vec<String> {
             rows.batch(table)
@@ -367,4 +384,8 @@ impl StoredPage {
             progress,
         }
     }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -71,7 +71,7 @@ pub async fn run(
         );
     }
     let budget = Arc::new(LocalBudget::default());
-    let client = Client::new(settings.kombo.clone(), budget)?;
+    let client = Client::new(settings.kombo.clone(), budget, Arc::default())?;
     let mut kombo = Kombo::new(&client, clock, options);
     let overlap = TimeDelta::from_std(settings.sync.watermark_overlap).unwrap_or_default();
     let mut report = Report::default();

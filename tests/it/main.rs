@@ -4,6 +4,8 @@ mod support;
 
 /// Who asks: tokens and JWTs.
 mod auth;
+/// The console and the query page in a real browser.
+mod browser;
 /// Kombo's rate limit, shared by all processes.
 mod budget;
 /// The command line's own fetches.
@@ -12,6 +14,8 @@ mod by_hand;
 mod changes;
 /// The API as the clients of others use it.
 mod clients;
+/// What the pages ask of the API.
+mod console;
 /// Random lives of several integrations, and always the truth at the end.
 mod convergence;
 /// What a crash leaves behind.
@@ -72,6 +76,8 @@ mod over_http;
 mod safelist;
 // who may know whom
 mod invariants;
+/// The numbers for Prometheus.
+mod metrics;
 // a page of every endpoint, from JSON to GraphQL
 mod models;
 // what a query costs in SQL

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
@@ -62,7 +61,6 @@ impl Server {
             live: Live::default(),
             sockets: Sockets::new(SocketSettings::default()),
             webhook_secrets: Arc::new(Vec::new()),
-            refused_webhooks: Arc::new(AtomicU64::new(0)),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port is known");

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
@@ -130,7 +129,6 @@ impl TestApp {
             live: live.clone(),
             sockets: sockets.clone(),
             webhook_secrets: Arc::new(settings.webhook_secrets.clone()),
-            refused_webhooks: Arc::new(AtomicU64::new(0)),
         };
         tokio::spawn(async move {
             axum::serve(listener, http::routes(app))

@@ -1,0 +1,43 @@
+//! Who holds connections to the database, and who waits for one.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::gauges;
+
+/// The pools at one moment, by name.
+#[derive(Debug)]
+pub(super) struct Pools(pub(super) Vec<(&'static str, deadpool::Status)>);
+
+impl Collector for Pools {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let states = self.0.iter().flat_map(|(pool, status)| {
+            let in_use = status.size.saturating_sub(status.available);
+            [("idle", status.available), ("in_use", in_use)]
+                .map(|(state, count)| ([("pool", *pool), ("state", state)], number(count)))
+        });
+        let help = "Connections to the database, by pool and by what they do.";
+        gauges(&mut encoder, "pool_connections", help, states)?;
+        let each = |count: fn(&deadpool::Status) -> usize| {
+            let pools = self.0.iter();
+            pools.map(move |(pool, status)| ([("pool", *pool)], number(count(status))))
+        };
+        let help = "Connections that a pool may have.";
+        gauges(
+            &mut encoder,
+            "pool_connections_limit",
+            help,
+            each(|status| status.max_size),
+        )?;
+        let help = "Tasks that wait for a connection.";
+        gauges(
+            &mut encoder,
+            "pool_waiting",
+            help,
+            each(|status| status.waiting),
+        )
+    }
+}
