@@ -1,7 +1,8 @@
 //! A server that keeps a Postgres mirror of Kombo LMS data right and fresh, and serves it through GraphQL.
 //!
 //! This page is the architecture: the way of the data, the rooms it passes, and the walk of one webhook and
-//! of one query. The README says how to run it.
+//! of one query. `docs/architecture.md` has the reasons, and the tests that hold what must always be so; the README
+//! says how to run it.
 //!
 //! # The way of the data
 //!

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::TestApp;
 use crate::support::app::{READER, Setup};
 
-const LISTS: [(&str, &str); 6] = [
+pub(crate) const LISTS: [(&str, &str); 6] = [
     ("users", "users"),
     ("courses", "courses"),
     ("courseRevisions", "course_revisions"),

@@ -17,7 +17,7 @@ use crate::support::app::Setup;
 const PAGES: u32 = 3;
 const ROWS: usize = 30;
 
-const ENDPOINTS: [(Endpoint, &str); 4] = [
+pub(crate) const ENDPOINTS: [(Endpoint, &str); 4] = [
     (Endpoint::Users, "users"),
     (Endpoint::Skills, "skills"),
     (Endpoint::Courses, "courses"),

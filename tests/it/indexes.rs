@@ -8,7 +8,7 @@ use crate::support::app::Setup;
 /// Rows of each table and integration: enough that reading them all costs more than an index.
 const ROWS: usize = 4000;
 
-const LISTS: [(&str, &str, &[&str]); 6] = [
+pub(crate) const LISTS: [(&str, &str, &[&str]); 6] = [
     (
         "users",
         "User",
@@ -29,7 +29,7 @@ const LISTS: [(&str, &str, &[&str]); 6] = [
     ),
 ];
 
-const TABLES: [(&str, &str); 7] = [
+pub(crate) const TABLES: [(&str, &str); 7] = [
     (
         "users",
         "remote_id, first_name, last_name, work_email, status, changed_at, remote_created_at) \

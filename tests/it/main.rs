@@ -24,6 +24,8 @@ mod crash;
 mod deletions;
 /// Random requests, and what a plain execution says.
 mod differential;
+/// What the pages for people link to and name.
+mod docs;
 /// What admins see of the inbox.
 mod events;
 /// A standby takes the place of a dead primary.

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
 use crate::support::app::Setup;
+use crate::support::{TestApp, truth};
+use crate::{connections, fault_matrix, filters, indexes, planning, records};
 
 const INTEGRATION: &str = "moodle:7C9M5sYkVd2RzXn7PbLsYfEa";
 
@@ -119,6 +120,92 @@ async fn shown(app: &TestApp, object: &Object) -> Value {
 fn is_leaf(ty: &str) -> bool {
     let name = ty.trim_matches(['[', ']', '!']);
     matches!(name, "String" | "DateTime" | "JSON" | "Int") || name.ends_with("Status")
+}
+
+/// What a list of the tests lacks of what there is.
+fn lacking(all: &[&'static str], listed: &[&str]) -> Vec<&'static str> {
+    let lacks = all.iter().filter(|name| !listed.contains(name));
+    lacks.copied().collect()
+}
+
+// These lists hold what no description says: rows to fill a table with, what each filter means. A model that is
+// missing there would be tested by nobody, and nobody would notice.
+#[test]
+fn no_list_of_the_tests_forgets_a_model() {
+    let plurals: Vec<_> = models::OBJECTS.iter().map(|object| object.plural).collect();
+    let endpoints: Vec<_> = models::ALL.iter().map(|endpoint| endpoint.name).collect();
+    let mut tables = Vec::new();
+    for endpoint in models::ALL {
+        tables.extend(endpoint.tables.iter().map(|table| table.name));
+        tables.extend(endpoint.links.iter().map(|link| link.name));
+    }
+    let wrong = [
+        (
+            "filters::LISTS",
+            lacking(
+                &plurals,
+                &filters::LISTS
+                    .iter()
+                    .map(|list| list.name)
+                    .collect::<Vec<_>>(),
+            ),
+        ),
+        (
+            "indexes::LISTS",
+            lacking(&plurals, &indexes::LISTS.map(|list| list.0)),
+        ),
+        (
+            "indexes::TABLES",
+            lacking(&tables, &indexes::TABLES.map(|table| table.0)),
+        ),
+        (
+            "connections::LISTS",
+            lacking(&plurals, &connections::LISTS.map(|list| list.0)),
+        ),
+        (
+            "records::TYPES",
+            lacking(&plurals, &records::TYPES.map(|ty| ty.1)),
+        ),
+        ("planning::TABLES", lacking(&tables, &planning::TABLES)),
+        ("support::truth::TABLES", lacking(&tables, &truth::TABLES)),
+        (
+            "fault_matrix::ENDPOINTS",
+            lacking(
+                &endpoints,
+                &fault_matrix::ENDPOINTS.map(|endpoint| endpoint.1),
+            ),
+        ),
+    ]
+    .map(|(list, lacks)| {
+        lacks
+            .into_iter()
+            .map(move |name| format!("{list} lacks {name}"))
+    });
+    let wrong: Vec<_> = wrong.into_iter().flatten().collect();
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+// rule 9: a stub that no row refers to is removed, so whoever makes one must be known as referring to it
+#[test]
+fn whoever_makes_a_stub_is_known_to_refer_to_it() {
+    let mut stubs = 0;
+    for endpoint in models::ALL {
+        let page = PageRows::read(endpoint, &fixture(endpoint));
+        let rows = page.batches.iter().chain(&page.stubs);
+        let links = endpoint.links.iter().map(|link| link.name);
+        let written: Vec<_> = rows.map(|batch| batch.table.name).chain(links).collect();
+        for stub in &page.stubs {
+            let mut referring = stub.table.referred_by.iter();
+            let is_known = referring.any(|(from, _)| written.contains(from));
+            assert!(
+                is_known,
+                "{} lacks {endpoint:?} in referred_by",
+                stub.table.name
+            );
+            stubs += 1;
+        }
+    }
+    assert!(stubs > 2, "the pages make stubs");
 }
 
 // a new endpoint is its file, its line in the list, a migration and these two files

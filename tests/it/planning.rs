@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::TestApp;
 use crate::support::app::Setup;
 
-const TABLES: [&str; 7] = [
+pub(crate) const TABLES: [&str; 7] = [
     "users",
     "courses",
     "course_revisions",

@@ -10,7 +10,7 @@ use crate::support::TestApp;
 use crate::support::app::Setup;
 
 /// GraphQL type, its list, its table.
-const TYPES: [(&str, &str, &str); 6] = [
+pub(crate) const TYPES: [(&str, &str, &str); 6] = [
     ("User", "users", "users"),
     ("Course", "courses", "courses"),
     ("CourseRevision", "courseRevisions", "course_revisions"),

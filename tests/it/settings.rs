@@ -128,8 +128,10 @@ fn what_the_readme_tells_to_set_exists() {
     let settings = settings.and_then(|rest| rest.split("\n## ").next());
     let rows = settings.expect("the section").lines();
     let named = rows.filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let running = read("docs/running.md");
     let exported = readme
         .lines()
+        .chain(running.lines())
         .filter_map(|line| line.strip_prefix("export "));
     let exported = exported.filter_map(|line| line.split('=').next());
     let words: Vec<_> = named.chain(exported).flat_map(upper_case_words).collect();

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 /// Rows by table, then by id.
 pub(crate) type Rows = BTreeMap<&'static str, BTreeMap<String, Map<String, Value>>>;
 
-const TABLES: [&str; 7] = [
+pub(crate) const TABLES: [&str; 7] = [
     "users",
     "courses",
     "course_revisions",
