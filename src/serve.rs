@@ -26,7 +26,7 @@ use crate::kombo::Client;
 use crate::live::Live;
 use crate::queue::{self, Appetite};
 use crate::retention::Keeper;
-use crate::sync::Engine;
+use crate::sync::{Engine, Interrupted};
 use crate::{clock, db, integrations, schedule};
 
 /// Tells every part when to stop.
@@ -268,6 +268,7 @@ async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()>
             Ok(Some(_)) if appetite == Appetite::Deltas => engine.doorbell.notify_waiters(),
             Ok(Some(_)) => {}
             Ok(None) => rest(&engine, rung).await,
+            Err(error) if error.is::<Interrupted>() => nap(&engine, engine.settings.poll).await,
             Err(error) => {
                 tracing::error!(
                     error = format!("{error:#}"),

@@ -14,6 +14,7 @@ mod run;
 mod sift;
 mod states;
 mod store;
+mod traced;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::config::SyncSettings;
@@ -32,6 +34,7 @@ use crate::kombo::budget::Lane;
 use crate::kombo::{Client, Error as KomboError, Remedy};
 use crate::models::{self, Mode};
 use crate::queue::{self, Appetite, Beat, Failure, Request, Run, Trigger};
+use crate::trace::Trace;
 pub use states::{EndpointState, load as endpoint_state};
 
 /// How often an integration's details are asked for when nothing else happens.
@@ -71,11 +74,16 @@ pub enum Ending {
     HandedBack,
 }
 
+/// A claimed run was interrupted by an error that is in the log already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sync run was interrupted")]
+pub struct Interrupted;
+
 impl Engine {
     /// Claims one run and works on it until it ends or waits. `None`: nothing is due.
     ///
     /// # Errors
-    /// The database failed; the run's lease will run out and somebody else goes on.
+    /// The database failed; the run's lease will run out and somebody else goes on. With [`Interrupted`] it is in the log.
     pub async fn work_once(&self, appetite: Appetite<'_>) -> anyhow::Result<Option<Ending>> {
         let claimed = {
             let mut connection = self.pool.get().await?;
@@ -85,7 +93,29 @@ impl Engine {
         let Some(run) = claimed else {
             return Ok(None);
         };
-        let ending = self.work_on(&run).await?;
+        let trace = run
+            .places()
+            .next()
+            .map_or_else(Trace::begin, |place| place.trace);
+        let span = traced::span(&run);
+        let worked = self.work_on_seen(&run).instrument(span);
+        // it is large, and made once a run
+        trace.scope(Box::pin(worked)).await.map(Some)
+    }
+
+    /// Works on a claimed run and says how it ended.
+    async fn work_on_seen(&self, run: &Run) -> anyhow::Result<Ending> {
+        let ending = self.work_on(run).await.map_err(|error| {
+            tracing::error!(
+                run.id,
+                integration.id = run.integration_id,
+                endpoint = run.endpoint,
+                error = format!("{error:#}"),
+                "a sync run was interrupted by an error"
+            );
+            error.context(Interrupted)
+        })?;
+        traced::note_ending(ending);
         tracing::info!(
             run.id,
             integration.id = run.integration_id,
@@ -94,7 +124,7 @@ impl Engine {
             ending = ?ending,
             "sync run left the worker"
         );
-        Ok(Some(ending))
+        Ok(ending)
     }
 
     /// Works on a claimed run while its lease is kept alive beside.
@@ -113,7 +143,16 @@ impl Engine {
             }
             Err(run::Stop::LeaseLost) => Ok(Ending::LeaseLost),
             Err(run::Stop::Kombo(error)) => self.after_error(run, &error).await,
-            Err(run::Stop::Mirror(failure)) => self.give_up(run, &failure, true).await,
+            Err(run::Stop::Mirror(failure)) => {
+                tracing::warn!(
+                    run.id,
+                    integration.id = run.integration_id,
+                    endpoint = run.endpoint,
+                    code = failure.code,
+                    "a sync run cannot go on"
+                );
+                self.give_up(run, &failure, true).await
+            }
             Err(stop) if stop.is_refusal() => self.after_refusal(run).await,
             Err(run::Stop::Database(error)) => {
                 Err(error).with_context(|| format!("storing sync run {}", run.id))
@@ -176,6 +215,13 @@ impl Engine {
             retryable: true,
             log_url: None,
         };
+        tracing::warn!(
+            run.id,
+            integration.id = run.integration_id,
+            endpoint = run.endpoint,
+            code = failure.code,
+            "the database refuses to store what was fetched"
+        );
         self.put_aside(run, &failure, Remedy::RetryLater, Duration::ZERO)
             .await
     }

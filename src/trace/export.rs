@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanId, TraceId, TracerProvider as _};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{
+    Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{
     IdGenerator, RandomIdGenerator, Sampler, SdkTracer, SdkTracerProvider,
@@ -43,6 +45,7 @@ impl Exporter {
             .with_http()
             .with_http_client(Sender::new()?)
             .with_endpoint(format!("{}/v1/traces", endpoint.expose_secret()))
+            .with_protocol(Protocol::HttpBinary)
             .with_headers(headers.collect())
             .with_timeout(SEND_LIMIT)
             .with_retry_policy(RetryPolicy::disabled())
