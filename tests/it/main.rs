@@ -20,6 +20,8 @@ mod crash;
 mod deletions;
 /// Random requests, and what a plain execution says.
 mod differential;
+/// What is never logged.
+mod discretion;
 /// What admins see of the inbox.
 mod events;
 /// Every fault on every page of every endpoint.
@@ -44,6 +46,8 @@ mod mutations;
 mod news;
 /// The door through which GraphQL reads.
 mod reads;
+/// One trace from a webhook to the SQL.
+mod traces;
 // pages, cursors and their limits
 mod connections;
 /// What filters and orders mean.

@@ -4,7 +4,9 @@
 //! HTTP edge. A test waits for conditions or steps the workers itself; it never sleeps for a time.
 
 pub(crate) mod app;
+pub(crate) mod collector;
 pub(crate) mod database;
+pub(crate) mod log;
 pub(crate) mod look;
 pub(crate) mod maker;
 pub(crate) mod reference;
