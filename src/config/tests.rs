@@ -239,7 +239,7 @@ fn spans_go_where_the_settings_say() {
         ..RawSettings::default()
     };
     let settings = trace_settings(&given);
-    let endpoint = settings.endpoint.as_ref().map(ExposeSecret::expose_secret);
+    let endpoint = settings.endpoint.as_ref().map(|url| url.expose_secret());
     assert_eq!(endpoint, Some("https://collector.example:4318/base"));
     let headers = settings.headers.iter();
     let headers: Vec<_> = headers

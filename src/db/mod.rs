@@ -22,6 +22,7 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, Simple
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio_postgres::error::DbError;
 
 pub use listen::{Heard, Listener};
 pub use reads::{Behind, ReadError, Reads, Watcher};
@@ -139,6 +140,18 @@ fn migration_count() -> anyhow::Result<i64> {
         .migrations()
         .map_err(|error| anyhow!("{error}"))?;
     Ok(i64::try_from(migrations.len())?)
+}
+
+/// An error with all that led to it, for the log. What Postgres adds as detail is left out: it quotes rows.
+#[must_use]
+pub fn in_words(error: &anyhow::Error) -> String {
+    let words = error
+        .chain()
+        .map(|cause| match cause.downcast_ref::<DbError>() {
+            Some(said) => format!("{} {}", said.code().code(), said.message()),
+            None => cause.to_string(),
+        });
+    words.collect::<Vec<_>>().join(": ")
 }
 
 /// Whether the same transaction may succeed when it is tried again: two writers met (SQLSTATE 40001, 40P01).

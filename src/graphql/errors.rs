@@ -2,6 +2,7 @@
 
 use async_graphql::{ErrorExtensionValues, PathSegment, Pos, Response, ServerError, Value};
 
+use crate::db;
 use crate::kombo::Error as KomboError;
 use crate::trace::Trace;
 
@@ -93,7 +94,7 @@ pub(super) fn internal(cause: &anyhow::Error) -> async_graphql::Error {
     // where no request is known, the line has the id all the same
     trace.sync_scope(|| {
         tracing::error!(
-            error = format!("{cause:#}"),
+            error = db::in_words(cause),
             "a GraphQL request failed inside"
         );
     });

@@ -3,8 +3,9 @@
 use kombo_mirror::simulator::Endpoint;
 use serde_json::{Value, json};
 
+use crate::support::TestApp;
 use crate::support::app::{ADMIN, READER, SECRET};
-use crate::support::log::{assert_discreet, told};
+use crate::support::log::{assert_discreet, told, trouble};
 use crate::support::look::eventually;
 use crate::support::world::{Server, World};
 
@@ -30,6 +31,28 @@ fn a_line_that_tells_is_found() {
 #[should_panic(expected = "the program's log tells")]
 fn a_process_that_tells_fails_its_test() {
     assert_discreet(&format!("fine\nkey={SECRET}\n"));
+}
+
+// Postgres quotes rows in the details of its errors.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_details_of_a_database_error_stay_out_of_the_log() {
+    let app = TestApp::start().await;
+    app.sql("ALTER TABLE users RENAME TO hidden_users").await;
+    app.sql(
+        "CREATE FUNCTION fail() RETURNS boolean LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'it broke' USING DETAIL = 'Key (mallory@example.com)'; END $$",
+    )
+    .await;
+    app.sql("CREATE VIEW users AS SELECT * FROM hidden_users WHERE fail()")
+        .await;
+    app.sql("INSERT INTO hidden_users (integration_id, id, observed_at, mirrored_at) SELECT id, 'u', now(), now() FROM integrations LIMIT 1").await;
+    let answer = app
+        .ask(READER, "{ users { nodes { id } } }", Value::Null)
+        .await;
+    let id = &answer["errors"][0]["extensions"]["requestId"];
+    let line = trouble(id.as_str().expect("an id")).expect("it is in the log");
+    let error = line["error"].as_str().expect("words");
+    assert!(error.ends_with("P0001 it broke"), "{error}");
 }
 
 /// Asks in every way in which a value can come along with a request.
