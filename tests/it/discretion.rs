@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::TestApp;
 use crate::support::app::{ADMIN, READER, SECRET};
-use crate::support::log::{assert_discreet, told, trouble};
+use crate::support::log::{assert_discreet, told, trouble, watch};
 use crate::support::look::eventually;
 use crate::support::world::{Server, World};
 
@@ -24,6 +24,32 @@ fn a_line_that_tells_is_found() {
     assert_eq!(
         told("webhook accepted event.id=e1 outcome=QUEUED_SYNC"),
         None
+    );
+}
+
+// By the test program itself, which such a line ends.
+#[test]
+fn a_line_that_tells_ends_the_test_program() {
+    const TELL: &str = "KOMBO_MIRROR_TEST_TELLS";
+    if std::env::var_os(TELL).is_some() {
+        watch();
+        tracing::debug!(target: "kombo_mirror::webhook", key = SECRET, "for once said on purpose");
+        return;
+    }
+    let itself = std::env::current_exe().expect("the test program");
+    let ended = std::process::Command::new(itself)
+        .args([
+            "--exact",
+            "discretion::a_line_that_tells_ends_the_test_program",
+        ])
+        .env(TELL, "1")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success(), "{said}");
+    assert!(
+        said.contains("the log tells \"test-webhook-secret\": {"),
+        "{said}"
     );
 }
 

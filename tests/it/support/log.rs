@@ -16,8 +16,8 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 use super::app::{ADMIN, READER, SECRET};
 
-/// In small letters: secrets that the tests use, and what the simulated people are called. A name that is short
-/// enough to be part of a word is left out; each of the simulator's people has one of 32, so many are met.
+/// In small letters: secrets that the tests use, and what the simulated people are called. What is short enough to be
+/// part of a word or of a random id is left out; each of the simulator's people has one of 32 names, so many are met.
 const NOBODYS_BUSINESS: &[&str] = &[
     SECRET,
     READER,
@@ -26,8 +26,8 @@ const NOBODYS_BUSINESS: &[&str] = &[
     crate::auth::SECRET,
     "the-secret",
     "bearer ",
-    // how every JWT begins
-    "eyj",
+    // how every JWT begins that says first by which algorithm it is signed
+    "eyjhbgcioi",
     "@example.com",
     "@firma.de",
     "mallory",
