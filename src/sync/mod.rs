@@ -24,7 +24,6 @@ use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
-use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::config::SyncSettings;
@@ -34,8 +33,8 @@ use crate::kombo::budget::Lane;
 use crate::kombo::{Client, Error as KomboError, Remedy};
 use crate::models::{self, Mode};
 use crate::queue::{self, Appetite, Beat, Failure, Request, Run, Trigger};
-use crate::trace::Trace;
 pub use states::{EndpointState, load as endpoint_state};
+pub use traced::Interrupted;
 
 /// How often an integration's details are asked for when nothing else happens.
 const DETAILS_INTERVAL: Duration = Duration::from_secs(6 * 3600);
@@ -74,11 +73,6 @@ pub enum Ending {
     HandedBack,
 }
 
-/// A claimed run was interrupted by an error that is in the log already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a sync run was interrupted")]
-pub struct Interrupted;
-
 impl Engine {
     /// Claims one run and works on it until it ends or waits. `None`: nothing is due.
     ///
@@ -93,38 +87,7 @@ impl Engine {
         let Some(run) = claimed else {
             return Ok(None);
         };
-        let trace = run
-            .places()
-            .next()
-            .map_or_else(Trace::begin, |place| place.trace);
-        let span = traced::span(&run);
-        let worked = self.work_on_seen(&run).instrument(span);
-        // it is large, and made once a run
-        trace.scope(Box::pin(worked)).await.map(Some)
-    }
-
-    /// Works on a claimed run and says how it ended.
-    async fn work_on_seen(&self, run: &Run) -> anyhow::Result<Ending> {
-        let ending = self.work_on(run).await.map_err(|error| {
-            tracing::error!(
-                run.id,
-                integration.id = run.integration_id,
-                endpoint = run.endpoint,
-                error = format!("{error:#}"),
-                "a sync run was interrupted by an error"
-            );
-            error.context(Interrupted)
-        })?;
-        traced::note_ending(ending);
-        tracing::info!(
-            run.id,
-            integration.id = run.integration_id,
-            endpoint = run.endpoint,
-            attempt = run.attempts,
-            ending = ?ending,
-            "sync run left the worker"
-        );
-        Ok(ending)
+        self.work_in_trace(&run).await.map(Some)
     }
 
     /// Works on a claimed run while its lease is kept alive beside.
@@ -144,13 +107,7 @@ impl Engine {
             Err(run::Stop::LeaseLost) => Ok(Ending::LeaseLost),
             Err(run::Stop::Kombo(error)) => self.after_error(run, &error).await,
             Err(run::Stop::Mirror(failure)) => {
-                tracing::warn!(
-                    run.id,
-                    integration.id = run.integration_id,
-                    endpoint = run.endpoint,
-                    code = failure.code,
-                    "a sync run cannot go on"
-                );
+                traced::warn(run, &failure.code, "a sync run cannot go on");
                 self.give_up(run, &failure, true).await
             }
             Err(stop) if stop.is_refusal() => self.after_refusal(run).await,
@@ -215,13 +172,8 @@ impl Engine {
             retryable: true,
             log_url: None,
         };
-        tracing::warn!(
-            run.id,
-            integration.id = run.integration_id,
-            endpoint = run.endpoint,
-            code = failure.code,
-            "the database refuses to store what was fetched"
-        );
+        let words = "the database refuses to store what was fetched";
+        traced::warn(run, &failure.code, words);
         self.put_aside(run, &failure, Remedy::RetryLater, Duration::ZERO)
             .await
     }

@@ -1,15 +1,68 @@
-//! The spans of a run: itself, its pages, and the steps of a page's transaction.
+//! A run in its trace: what is logged of it, and its spans, which are itself, its pages, and the steps of a page's
+//! transaction.
 //!
-//! They name what was done and count; a cursor may hold data, so none is in them.
+//! Spans name what was done and count; a cursor may hold data, so none is in them.
 
-use tracing::Span;
 use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
-use super::Ending;
+use super::{Ending, Engine};
+use crate::db;
 use crate::queue::Run;
+use crate::trace::Trace;
+
+/// A claimed run was interrupted by an error that is in the log already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sync run was interrupted")]
+pub struct Interrupted;
+
+impl Engine {
+    /// Works on a claimed run in the trace of what queued it.
+    pub(super) async fn work_in_trace(&self, run: &Run) -> anyhow::Result<Ending> {
+        let place = run.places().next();
+        let trace = place.map_or_else(Trace::begin, |place| place.trace);
+        let worked = self.work_and_tell(run).instrument(span(run));
+        // it is large, and made once a run
+        trace.scope(Box::pin(worked)).await
+    }
+
+    async fn work_and_tell(&self, run: &Run) -> anyhow::Result<Ending> {
+        let ending = self.work_on(run).await.map_err(|error| {
+            tracing::error!(
+                run.id,
+                integration.id = run.integration_id,
+                endpoint = run.endpoint,
+                error = db::in_words(&error),
+                "a sync run was interrupted by an error"
+            );
+            error.context(Interrupted)
+        })?;
+        note_ending(ending);
+        tracing::info!(
+            run.id,
+            integration.id = run.integration_id,
+            endpoint = run.endpoint,
+            attempt = run.attempts,
+            ending = ?ending,
+            "sync run left the worker"
+        );
+        Ok(ending)
+    }
+}
+
+/// Warns of what befell a run.
+pub(super) fn warn(run: &Run, code: &str, words: &'static str) {
+    tracing::warn!(
+        run.id,
+        integration.id = run.integration_id,
+        endpoint = run.endpoint,
+        code,
+        "{words}"
+    );
+}
 
 /// The span of one attempt, which continues where the run was queued.
-pub(super) fn span(run: &Run) -> Span {
+fn span(run: &Run) -> Span {
     let span = tracing::info_span!(
         "sync run",
         otel.kind = "consumer",
@@ -31,7 +84,7 @@ pub(super) fn span(run: &Run) -> Span {
 }
 
 /// Keeps how the attempt ended.
-pub(super) fn note_ending(ending: Ending) {
+fn note_ending(ending: Ending) {
     let span = Span::current();
     span.record("ending", tracing::field::debug(ending));
     if ending == Ending::Failed {
