@@ -16,8 +16,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::config::{
-    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
-    SocketSettings, SyncSettings,
+    AuthSettings, GraphqlSettings, KomboSettings, ProcessSettings, RetentionSettings, Role,
+    Settings, SocketSettings, SyncSettings,
 };
 use crate::embedded::{self, Postgres};
 use crate::integrations;
@@ -159,6 +159,7 @@ fn settings(postgres: &Postgres, simulator: &Simulator, address: SocketAddr) -> 
         sync: SyncSettings::default(),
         retention: RetentionSettings::default(),
         sockets: SocketSettings::default(),
+        process: ProcessSettings::default(),
     }
 }
 
@@ -259,6 +260,7 @@ fn welcome(address: SocketAddr, data_dir: &Path, simulator: &Simulator) {
         "
 kombo-mirror is mirroring a simulated Kombo ({simulated}).
 
+  Console      http://{address}/
   GraphiQL     http://{address}/graphiql
   GraphQL      http://{address}/graphql
   read token   {READ_TOKEN}

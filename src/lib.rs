@@ -22,6 +22,7 @@
 //! | `main.rs` | the command line: reads it, starts one thing, reports how it ended | hold logic |
 //! | [`config`] | every setting and limit; all wrong ones are named at once | let a default hide elsewhere |
 //! | [`serve`] | a server put together, started and stopped in order | decide what is fetched or answered |
+//! | [`upgrade`] | old and new versions on one database: who migrates, who waits, who must end | end because the database is away |
 //! | [`http`] | all routes in one list, their limits, errors as answers | hold SQL |
 //! | [`auth`] | a bearer token or a JWT becomes a [`Viewer`](auth::Viewer) | keep or log the token |
 //! | [`webhook`] | the door: checks the signature over the raw bytes, reads the event | know the models, call Kombo |
@@ -43,8 +44,9 @@
 //! | [`db`] | pools, TLS, migrations, the wall between tenants | hold a statement about a table |
 //! | [`trace`] | which request or run a log line and a span belong to; how lines look; where spans go | take over a sender's trace, let a value of a record into a line |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
-//! | [`console`] | GraphiQL, served from the binary | hold data or secrets, load from another host |
+//! | [`console`] | the operator's console and GraphiQL, served from the binary | hold data or secrets, load from another host |
 //! | [`by_hand`] | `kombo-mirror sync`: runs asked for and worked on in the foreground, with their progress | open a door, decide what a fetch does |
+//! | [`health`] | `kombo-mirror health`: asks a server on this machine how it is | need a setting beyond the address |
 //! | [`simulator`] | a faithful Kombo for demo and tests | be imported by the server's own path |
 //! | [`embedded`] | a private Postgres for demo and tests | listen on a network address, leave a server behind |
 //! | [`demo`] | simulator, private Postgres and server in one process | be more than composition |
@@ -117,6 +119,7 @@ pub mod demo;
 pub mod embedded;
 pub mod escapes;
 pub mod graphql;
+pub mod health;
 pub mod http;
 pub mod inbox;
 pub mod integrations;
@@ -131,5 +134,6 @@ pub mod serve;
 pub mod simulator;
 pub mod sync;
 pub mod trace;
+pub mod upgrade;
 pub mod verify;
 pub mod webhook;

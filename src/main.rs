@@ -9,16 +9,25 @@ use kombo_mirror::config::{
 };
 use kombo_mirror::demo::{self, DemoOptions};
 use kombo_mirror::graphql::Schema;
+use kombo_mirror::health::HealthOptions;
 use kombo_mirror::simulator::command::{self, SimulateOptions};
 use kombo_mirror::verify::{self, VerifyOptions};
-use kombo_mirror::{clock, db, serve, trace};
+use kombo_mirror::{clock, db, health, serve, trace};
 
 /// A request makes many small allocations on whichever thread runs it, which this allocator is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What was built, and from which commit.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("KOMBO_MIRROR_BUILT_FROM"),
+    ")"
+);
+
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version = VERSION, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +52,8 @@ enum Command {
     Simulate(SimulateOptions),
     /// Print the GraphQL schema
     Schema,
+    /// Ask a server on this machine how it is; ends with 0 if it is well
+    Health(HealthOptions),
 }
 
 #[derive(clap::Args)]
@@ -116,6 +127,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(verify) => return Ok(compare(&verify).await),
         Command::Demo(options) => demo::run(options, serve::stop_on_signal()?).await?,
         Command::Simulate(options) => command::run(options, serve::stop_on_signal()?).await?,
+        Command::Health(options) => health::run(&options).await?,
         Command::Schema => print!("{}", Schema::new(None, &GraphqlSettings::default()).sdl()),
     }
     Ok(ExitCode::SUCCESS)

@@ -73,7 +73,11 @@ pub async fn run(options: &SyncOptions, settings: &Settings, stop: Stop) -> anyh
         "--integration must be Kombo's integration id, for instance moodle:7C9M5sXAQx2cNMpVHLojrFpL"
     );
     let (hands_off, working) = watch::channel(false);
-    let engine = serve::prepare(settings, working).await?;
+    let engine = tokio::select! {
+        engine = serve::prepare(settings, working) => engine?,
+        // it may wait for others' migrations
+        () = stopped(stop.clone()) => bail!("stopped before anything was asked for"),
+    };
     must_be_fetchable(&engine, &options.integration).await?;
     let ids = ask(&engine, options).await?;
     let (all_ended, ended) = watch::channel(false);

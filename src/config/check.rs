@@ -153,6 +153,7 @@ impl Check {
         let graphql = self.graphql(raw, &doors.auth);
         let retention = self.retention(raw);
         let sockets = self.sockets(raw);
+        let process = self.process(raw);
         let database_pool_size = self.count(
             "DATABASE_POOL_SIZE",
             raw.database_pool_size.as_ref(),
@@ -177,6 +178,7 @@ impl Check {
                 sync,
                 retention,
                 sockets,
+                process,
             }),
             _ => Err(self.problems),
         }

@@ -7,7 +7,9 @@
 
 mod auth;
 mod check;
+mod guide;
 mod limits;
+mod process;
 mod read;
 mod retention;
 mod safelist;
@@ -24,7 +26,9 @@ use secrecy::SecretString;
 
 pub use auth::{AuthSettings, JwtSettings};
 pub use check::log_format;
+pub use guide::{markdown as guide, names as guide_names};
 pub use limits::{GraphqlSettings, Limit, Origins, RawGraphqlSettings};
+pub use process::{Migrate, ProcessSettings};
 pub use retention::RetentionSettings;
 pub use safelist::SafeOperation;
 pub use sockets::SocketSettings;
@@ -35,23 +39,36 @@ pub use trace::{TraceSettings, trace_settings};
 pub struct RawSettings {
     /// What this process does: "api" receives webhooks and answers GraphQL, "worker" keeps the mirror fresh,
     /// "all" does both [default: all]
+    ///
+    /// "api" fetches nothing and needs KOMBO_API_KEY for the mutation requestKomboSync alone; "worker" answers
+    /// /healthz, /readyz and /metrics only, and needs neither webhook secret nor tokens.
     #[arg(long, env = "ROLE")]
     pub role: Option<String>,
     /// Postgres URL, for instance postgres://user:password@host/db?sslmode=verify-full (required)
+    ///
+    /// sslmode is disable, prefer, require, verify-ca or verify-full; sslrootcert names a file of root certificates.
+    /// Connect directly: a pooler in transaction mode is not supported.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// File that holds DATABASE_URL
     #[arg(long, env = "DATABASE_URL_FILE")]
     pub database_url_file: Option<String>,
     /// Postgres URL that GraphQL reads from, for instance of a standby [default: DATABASE_URL]
+    ///
+    /// What a mutation or a notification told of is read from DATABASE_URL.
     #[arg(long, env = "DATABASE_READ_URL", hide_env_values = true)]
     pub database_read_url: Option<String>,
     /// File that holds DATABASE_READ_URL
     #[arg(long, env = "DATABASE_READ_URL_FILE")]
     pub database_read_url_file: Option<String>,
-    /// Connections to Postgres, at most, and as many again for the reads of GraphQL [default: 16]
+    /// Connections to Postgres, at most; as many again for the reads of GraphQL, and half as many for webhooks [default: 16]
     #[arg(long, env = "DATABASE_POOL_SIZE")]
     pub database_pool_size: Option<String>,
+    /// Who brings the schema up to date: "auto" each process that starts, "wait" kombo-mirror migrate alone [default: auto]
+    ///
+    /// Of several processes that start at once one migrates and the others wait for it.
+    #[arg(long, env = "MIGRATE")]
+    pub migrate: Option<String>,
     /// Base URL of Kombo's API [default: https://api.kombo.dev/v1]
     #[arg(long, env = "KOMBO_API_URL")]
     pub kombo_api_url: Option<String>,
@@ -92,6 +109,8 @@ pub struct RawSettings {
     #[arg(long, env = "JWT_SECRET_FILE")]
     pub jwt_secret_file: Option<String>,
     /// Where the issuer of JWTs publishes its public keys (RS*, PS*, ES256, ES384 and EdDSA)
+    ///
+    /// The keys are fetched at the start, every ten minutes, and when a JWT names one that is not known.
     #[arg(long, env = "JWT_JWKS_URL")]
     pub jwt_jwks_url: Option<String>,
     /// The "iss" that a JWT must have [default: any]
@@ -110,6 +129,8 @@ pub struct RawSettings {
     #[command(flatten)]
     pub graphql: RawGraphqlSettings,
     /// Time between two full fetches of an endpoint [default: 7d]
+    ///
+    /// A tenth of jitter is added.
     #[arg(long, env = "FULL_FETCH_INTERVAL")]
     pub full_fetch_interval: Option<String>,
     /// Time between two catch-up deltas of an endpoint, which find lost webhooks [default: 1h]
@@ -119,9 +140,13 @@ pub struct RawSettings {
     #[arg(long, env = "WATERMARK_OVERLAP")]
     pub watermark_overlap: Option<String>,
     /// Runs that work at the same time in this process [default: 4]
+    ///
+    /// Of several workers the first takes deltas only, so that no full fetch keeps news waiting.
     #[arg(long, env = "SYNC_WORKERS")]
     pub sync_workers: Option<String>,
     /// A run whose worker gave no sign of life for so long is taken over by another [default: 15s]
+    ///
+    /// It is renewed three times in it.
     #[arg(long, env = "SYNC_LEASE")]
     pub sync_lease: Option<String>,
     /// Rows of one model that a full fetch may remove by absence whatever the share [default: 50]
@@ -131,9 +156,13 @@ pub struct RawSettings {
     #[arg(long, env = "REMOVAL_GUARD_PERCENT")]
     pub removal_guard_percent: Option<String>,
     /// How long all that is mirrored of an integration stays after Kombo deleted it [default: 14d]
+    ///
+    /// After that all of it is purged.
     #[arg(long, env = "INTEGRATION_RETENTION")]
     pub integration_retention: Option<String>,
     /// How long finished sync runs and received webhooks are kept [default: 90d]
+    ///
+    /// The newest run of each endpoint stays.
     #[arg(long, env = "RUN_RETENTION")]
     pub run_retention: Option<String>,
     /// How long the feed of record changes is kept [default: 30d]
@@ -145,6 +174,11 @@ pub struct RawSettings {
     /// Operations that run in one WebSocket at the same time [default: 50]
     #[arg(long, env = "SOCKET_OPERATIONS")]
     pub socket_operations: Option<String>,
+    /// How long requests have to end when the process is told to stop [default: 30s]
+    ///
+    /// New connections are refused meanwhile, and sync runs go back to the queue at once.
+    #[arg(long, env = "SHUTDOWN_GRACE")]
+    pub shutdown_grace: Option<String>,
     /// Log lines as text or json [default: text]
     #[arg(long, env = "LOG_FORMAT")]
     pub log_format: Option<String>,
@@ -208,7 +242,7 @@ pub struct Settings {
     pub database_url: SecretString,
     /// Where GraphQL reads: the same database, or a standby of it.
     pub database_read_url: SecretString,
-    /// Connections of each of the two pools, at least 4.
+    /// Connections of the pools of fetches and of reads, at least 4; that of webhooks has half as many.
     pub database_pool_size: usize,
     /// A statement of GraphQL that takes longer is given up.
     pub graphql_statement_timeout: Duration,
@@ -230,6 +264,8 @@ pub struct Settings {
     pub retention: RetentionSettings,
     /// How much WebSockets may take.
     pub sockets: SocketSettings,
+    /// How the process begins and ends.
+    pub process: ProcessSettings,
 }
 
 /// Where and as whom to ask Kombo.

@@ -1,7 +1,8 @@
-//! Builds GraphiQL with Node and hands the result to `src/console/mod.rs` as a generated Rust file.
+//! Lists the built console and builds GraphiQL with Node, and hands both to `src/console/mod.rs` as generated Rust files.
 //!
-//! It must never fail a cargo build because of Node: without Node, without the npm registry or after an npm error it
-//! prints one warning with the remedy, and the binary serves the plain query page instead.
+//! The console needs no Node: what is in `operator/built/` is embedded as it is. Building GraphiQL must never fail
+//! a cargo build because of Node: without Node, without the npm registry or after an npm error it prints one warning
+//! with the remedy, and the binary serves the plain query page instead.
 //! npm works in OUT_DIR only; the source tree is never written to.
 #![expect(
     clippy::disallowed_methods,
@@ -29,9 +30,13 @@ const SOURCES: &[&str] = &[
     "graphiql/src/main.jsx",
     "graphiql/src/page.css",
     "graphiql/vite.config.js",
+    "plain/examples.js",
     "plain/token.css",
     "plain/token.js",
 ];
+
+/// What Vite made of the console, committed.
+const CONSOLE: &str = "src/console/operator/built";
 
 /// The first `npm ci` downloads about 60 MB; a build that hangs longer than this on a bad network gives up.
 const NPM_CI_LIMIT: Duration = Duration::from_secs(180);
@@ -40,14 +45,17 @@ const VITE_LIMIT: Duration = Duration::from_secs(120);
 /// How often a running npm is looked at; short against its seconds.
 const POLL: Duration = Duration::from_millis(50);
 
-fn main() {
+pub(crate) fn main() {
     println!("cargo:rerun-if-changed=src/console/build.rs");
     println!("cargo:rerun-if-env-changed={CHOICE}");
+    println!("cargo:rerun-if-changed={CONSOLE}");
     for source in SOURCES {
         println!("cargo:rerun-if-changed=src/console/{source}");
     }
 
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let console = console().expect("the built console is committed beside its sources");
+    fs::write(out.join("console.rs"), console).expect("OUT_DIR is writable");
     let site = if std::env::var(CHOICE).is_ok_and(|choice| choice == "plain") {
         None
     } else {
@@ -55,6 +63,15 @@ fn main() {
     };
     let code = site.unwrap_or_else(|| "None".to_owned());
     fs::write(out.join("graphiql.rs"), code).expect("OUT_DIR is writable");
+}
+
+/// The Rust expression for the console.
+fn console() -> io::Result<String> {
+    let built = std::env::current_dir()?.join(CONSOLE);
+    let site = site(&built, "/console", "Hashed")?;
+    Ok(format!(
+        "Site {{ paths: &[\"/\"], policy: CONSOLE_POLICY, {site} }}\n"
+    ))
 }
 
 fn warn(reason: String) {
@@ -85,8 +102,11 @@ fn bundle(work: &Path) -> Result<String, String> {
             ];
             npm(&graphiql, &ci, NPM_CI_LIMIT)?;
             npm(&graphiql, &["run", "build"], VITE_LIMIT)?;
-            site(&graphiql.join("packed"))
-                .map_err(|error| format!("the built files cannot be read: {error}"))
+            let site = site(&graphiql.join("packed"), "/graphiql", "Packed")
+                .map_err(|error| format!("the built files cannot be read: {error}"))?;
+            Ok(format!(
+                "Some(Site {{ paths: GRAPHIQL_PATHS, policy: GRAPHIQL_POLICY, {site} }})\n"
+            ))
         });
     // 250 MB that nobody needs again: npm has its own cache for the next time. What cannot be removed only costs disk.
     let _ = fs::remove_dir_all(graphiql.join("node_modules"));
@@ -153,23 +173,25 @@ fn first_error(log_path: &Path) -> String {
     format!("{} (see {})", line.trim(), log_path.display())
 }
 
-/// Writes the list of the built files as a Rust expression. Paths are relative to the generated file.
-fn site(packed: &Path) -> io::Result<String> {
-    let mut names = fs::read_dir(packed.join("assets"))?
+/// The page and the list of the files of a built site, as members of a Rust struct expression.
+fn site(folder: &Path, prefix: &str, form: &str) -> io::Result<String> {
+    let mut names = fs::read_dir(folder.join("assets"))?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<io::Result<Vec<_>>>()?;
     names.sort();
     let mut assets = String::new();
     for name in names {
         let content_type = content_type(&name)?;
+        let file = folder.join("assets").join(&name);
         assets += &format!(
-            "    Asset {{ path: \"/graphiql/assets/{name}\", content_type: {content_type:?}, packed: true, \
-             body: include_bytes!(\"console/graphiql/packed/assets/{name}\") }},\n"
+            "    Asset {{ path: \"{prefix}/assets/{name}\", content_type: {content_type:?}, form: Form::{form}, \
+             body: include_bytes!({file:?}) }},\n"
         );
     }
-    fs::metadata(packed.join("index.html"))?;
+    let page = folder.join("index.html");
+    fs::metadata(&page)?;
     Ok(format!(
-        "Some(Site {{ page: include_str!(\"console/graphiql/packed/index.html\"), assets: &[\n{assets}] }})\n"
+        "page: include_str!({page:?}), assets: &[\n{assets}]"
     ))
 }
 

@@ -3,6 +3,7 @@
 //! Why diesel-async: no libpq is needed to build or run. It must never hold a statement about a table:
 //! SQL lives beside the table it serves (`queue/`, `inbox.rs`, `integrations.rs`, `models/`, `graphql/`).
 
+mod fit;
 mod listen;
 mod reader;
 mod reads;
@@ -18,12 +19,13 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool as Deadpool};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
 };
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::error::DbError;
 
+pub use fit::{Fit, fit};
 pub use listen::{Heard, Listener};
 pub use reads::{Behind, ReadError, Reads, Watcher};
 pub use statement::Statement;
@@ -48,7 +50,20 @@ pub type Connection = Object<AsyncPgConnection>;
 /// # Errors
 /// An unusable URL: a wrong scheme, an unknown `sslmode`, a root certificate that cannot be read.
 pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
+    open(tls::Target::parse(url.expose_secret())?, size)
+}
+
+/// Opens a pool for what stores webhooks. They look up a few rows by their keys and are many, so that planning each anew
+/// would cost several times the work; and they must not wait while fetches hold every other connection.
+///
+/// # Errors
+/// As [`pool`].
+pub fn intake(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
     let target = tls::Target::parse(url.expose_secret())?;
+    open(target.told("-c plan_cache_mode=auto"), size)
+}
+
+fn open(target: tls::Target, size: usize) -> anyhow::Result<Pool> {
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
     config.custom_setup = Box::new(move |_| tls::connect(target.clone()).boxed());
     // `Verified` would ask `SELECT 1` at every checkout; a broken connection shows itself on use.
@@ -65,12 +80,29 @@ pub fn pool(url: &SecretString, size: usize) -> anyhow::Result<Pool> {
 /// Applies the pending migrations, sees to the readers' role ([`wall`]), and returns how many migrations there were.
 ///
 /// # Errors
-/// The database cannot be reached, or a migration fails (it is rolled back).
+/// The database cannot be reached, its schema is of a newer version that leaves this one behind, or a migration fails
+/// (it is rolled back).
 pub async fn migrate(pool: &Pool) -> anyhow::Result<usize> {
     let mut connection = pool.get().await.context("connecting to the database")?;
     connection
         .batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))
         .await?;
+    let (applied, mut connection) = migrate_alone(connection).await?;
+    connection
+        .batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
+        .await?;
+    applied
+}
+
+/// Migrates while nobody else does; the connection comes back however it went.
+async fn migrate_alone(
+    mut connection: Connection,
+) -> anyhow::Result<(anyhow::Result<usize>, Connection)> {
+    match fit::fit_of(&mut connection).await.map(|fit| fit.refusal()) {
+        Ok(None) => {}
+        Ok(Some(refusal)) => return Ok((Err(anyhow!(refusal)), connection)),
+        Err(error) => return Ok((Err(error), connection)),
+    }
     // The harness blocks its thread while it waits for the database.
     let (applied, mut connection) = tokio::task::spawn_blocking(move || {
         let mut harness = AsyncMigrationHarness::new(connection);
@@ -87,10 +119,7 @@ pub async fn migrate(pool: &Pool) -> anyhow::Result<usize> {
         // whoever relies on the role asks for it before
         tracing::warn!(%error, "the readers' role could not be seen to");
     }
-    connection
-        .batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
-        .await?;
-    applied
+    Ok((applied, connection))
 }
 
 /// Reverts every migration: used by the test that each one can be undone.
@@ -106,40 +135,6 @@ pub async fn revert_all(pool: &Pool) -> anyhow::Result<usize> {
             .map_err(|error| anyhow!("reverting migrations: {error}"))
     })
     .await?
-}
-
-/// Whether the database answers and has every migration of this version.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn is_ready(pool: &Pool) -> anyhow::Result<bool> {
-    #[derive(diesel::QueryableByName)]
-    struct Applied {
-        #[diesel(sql_type = diesel::sql_types::BigInt)]
-        count: i64,
-    }
-    let mut connection = pool.get().await?;
-    let found = diesel::sql_query(
-        "SELECT count(*) AS count FROM information_schema.tables \
-         WHERE table_schema = current_schema() AND table_name = '__diesel_schema_migrations'",
-    )
-    .get_result::<Applied>(&mut connection)
-    .await?;
-    if found.count == 0 {
-        return Ok(false);
-    }
-    let applied = diesel::sql_query("SELECT count(*) AS count FROM __diesel_schema_migrations")
-        .get_result::<Applied>(&mut connection)
-        .await?;
-    Ok(applied.count >= migration_count()?)
-}
-
-fn migration_count() -> anyhow::Result<i64> {
-    use diesel::migration::MigrationSource as _;
-    let migrations: Vec<Box<dyn diesel::migration::Migration<diesel::pg::Pg>>> = MIGRATIONS
-        .migrations()
-        .map_err(|error| anyhow!("{error}"))?;
-    Ok(i64::try_from(migrations.len())?)
 }
 
 /// An error with all that led to it, for the log. What Postgres adds as detail is left out: it quotes rows.

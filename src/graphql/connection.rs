@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use async_graphql::ServerResult;
 
+use super::feed::not_forgotten;
 use super::form::{Form, Part, records};
 use super::freshness::{freshness, not_stale};
 use super::listing::{ByIntegration, Place, place};
@@ -84,7 +85,8 @@ pub(super) fn connection<'q>(
         columns,
         form: Form::Page(Box::new(form)),
     };
-    not_stale(plan, target, scope, &page, selected, part)
+    let part = not_stale(plan, target, scope, &page, selected, part)?;
+    Ok(not_forgotten(plan, target, &page, part))
 }
 
 /// What is read of each row of a page: first the keys of its order where a cursor is asked for, then the columns of

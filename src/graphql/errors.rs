@@ -79,7 +79,7 @@ pub(super) fn upstream(cause: &KomboError) -> async_graphql::Error {
 
 /// The refusal that a statement itself made by the database function `refuse`: a code, a space and a sentence.
 pub(super) fn refused_by_statement(words: &str) -> async_graphql::Error {
-    let refused = [Code::StaleData, Code::QueryTooComplex]
+    let refused = [Code::StaleData, Code::QueryTooComplex, Code::BadUserInput]
         .into_iter()
         .find_map(|code| {
             let reason = words.strip_prefix(code.as_str())?.strip_prefix(' ')?;

@@ -1,11 +1,15 @@
 //! What GraphQL shows of the sync's findings: what changed, what could not be read, what is new at Kombo, and
 //! what waits for an approval.
 
+use super::errors::Code;
+use super::form::Part;
+use super::paging::Page;
+use super::plan::Plan;
 use super::records::{field, integration_of_row, to_shape};
 use super::status::SYNC_RUN;
 use crate::models;
 use crate::models::filters::Renamed;
-use crate::models::object::{Field, Kind, Object, Shape, relation};
+use crate::models::object::{Field, Kind, Object, Shape, Target, relation};
 
 /// The word of `MirroredModel` for a mirrored type.
 pub(super) fn model_word(object: &Object) -> String {
@@ -112,6 +116,30 @@ fn changed_fields() -> String {
         "(SELECT coalesce(json_agg(CASE c.name {cases}WHEN 'unknown_fields' THEN 'unknownFields' ELSE c.name END \
          ORDER BY c.place), '[]'::json) FROM unnest({{t}}.changed_fields) WITH ORDINALITY AS c(name, place))"
     )
+}
+
+/// `answer` is refused where it would go on behind changes that were removed by age: whoever reads on there would miss
+/// them without a word.
+pub(super) fn not_forgotten<'q>(
+    plan: &mut Plan<'q>,
+    target: Target,
+    page: &Page,
+    answer: Part<'q>,
+) -> Part<'q> {
+    let is_feed = matches!(target, Target::Plain(shape) if shape.name == RECORD_CHANGE.name);
+    let (true, Some([sequence, ..])) = (is_feed, page.after.as_deref()) else {
+        return answer;
+    };
+    let visible = plan.visible("i.id");
+    let narrowed = plan.narrowed(&page.filter, "i.id");
+    let sequence = plan.statement.text(sequence);
+    let code = Code::BadUserInput.as_str();
+    answer.checked(format!(
+        "CASE WHEN EXISTS (SELECT FROM integrations i WHERE {visible}{narrowed} \
+           AND i.changes_forgotten_to > (SELECT {sequence}::bigint)) \
+         THEN refuse('{code} changes behind this cursor were removed after CHANGE_RETENTION; \
+         read the records anew, and go on from the end of recordChanges') END"
+    ))
 }
 
 const fn run_of_row() -> Kind {

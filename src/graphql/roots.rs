@@ -150,7 +150,7 @@ fn sync_roots() -> [Root; 7] {
         list(
             "recordChanges",
             Target::Plain(&RECORD_CHANGE),
-            "What really changed, in the order of the commits: whoever goes on at `endCursor` misses nothing. Kept for CHANGE_RETENTION.",
+            "What really changed, in the order of the commits: whoever goes on at `endCursor` misses nothing. Kept for CHANGE_RETENTION; to go on behind what was removed is refused.",
         ),
         for_admins(list(
             "webhookEvents",

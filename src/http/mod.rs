@@ -16,7 +16,7 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures_util::StreamExt as _;
 use secrecy::SecretString;
@@ -27,12 +27,13 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::auth::Authenticator;
+use crate::db::{self, Fit, Pool};
 use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
 use crate::live::Live;
 use crate::sync::Engine;
 use crate::trace::{self, Place, Trace};
-use crate::{console, db, inbox, metrics, webhook};
+use crate::{console, inbox, metrics, webhook};
 
 pub use socket::Sockets;
 
@@ -44,6 +45,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 pub struct App {
     /// The mirror and its engine.
     pub engine: Engine,
+    /// Where webhooks are stored, see [`db::intake`].
+    pub intake: Pool,
     /// The GraphQL API.
     pub schema: Schema,
     /// What happens, for those who follow it.
@@ -63,7 +66,6 @@ pub fn routes(app: App) -> axum::Router {
     let probed = probes(app.engine.clone());
     let graphql = graphql_routes(app.clone());
     let routes = axum::Router::new()
-        .route("/", get(|| async { Redirect::to("/graphiql") }))
         .route("/graphql/ws", get(socket::open))
         .route("/webhooks/kombo", post(receive_webhook))
         .route("/metrics", get(show_metrics))
@@ -142,12 +144,17 @@ fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
 }
 
 async fn readiness(State(engine): State<Engine>) -> Response {
-    match db::is_ready(&engine.pool).await {
-        Ok(true) => Json(json!({ "status": "ready" })).into_response(),
-        Ok(false) => refuse(
+    match db::fit(&engine.pool).await {
+        Ok(Fit::Fits) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(Fit::LacksMigrations) => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "NOT_MIGRATED",
             "the database lacks migrations of this version",
+        ),
+        Ok(Fit::TooNew(_)) => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "SCHEMA_TOO_NEW",
+            "the database's schema is of a newer version that does not let this one run beside it",
         ),
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "the database does not answer");
@@ -273,7 +280,7 @@ async fn take_webhook(app: App, headers: HeaderMap, body: Body) -> Response {
         tracing::warn!(event.id, event.kind, fault, "a signed webhook is unusable");
     }
     // Spawned, so that a sender that hangs up cannot stop a transaction in its middle.
-    let accepting = trace::carried(async move { accept(&app.engine, event).await });
+    let accepting = trace::carried(async move { accept(&app, event).await });
     let accepted = tokio::spawn(accepting).await;
     match accepted {
         Ok(Ok(outcome)) => {
@@ -297,10 +304,10 @@ fn store_span(event: &inbox::Event) -> Span {
     )
 }
 
-async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome> {
+async fn accept(app: &App, event: inbox::Event) -> anyhow::Result<Outcome> {
     let stored = async {
-        let mut connection = engine.pool.get().await?;
-        let now = (engine.clock)();
+        let mut connection = app.intake.get().await?;
+        let now = (app.engine.clock)();
         let storing = inbox::accept(&mut connection, &event, now);
         anyhow::Ok(storing.instrument(store_span(&event)).await?)
     };
@@ -319,7 +326,7 @@ async fn accept(engine: &Engine, event: inbox::Event) -> anyhow::Result<Outcome>
     );
     // nobody has to look for what waited already
     if matches!(outcome, Outcome::QueuedSync | Outcome::IntegrationUpdated) {
-        engine.doorbell.notify_waiters();
+        app.engine.doorbell.notify_waiters();
     }
     Ok(outcome)
 }

@@ -41,6 +41,7 @@ pub mod schema {
             data_expired_at -> Nullable<Timestamptz>,
             unavailable_models -> Array<Text>,
             purged_at -> Nullable<Timestamptz>,
+            changes_forgotten_to -> BigInt,
         }
     }
 

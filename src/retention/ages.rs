@@ -22,7 +22,14 @@ struct Rule {
     keep: fn(&RetentionSettings) -> Duration,
     /// What else must hold of the row `r`.
     only: &'static str,
+    /// What is written down of the rows `gone`.
+    noted: Option<&'static str>,
 }
+
+/// A reader of the feed must learn that what it has not read yet is no longer there.
+const UP_TO_WHERE: &str = "UPDATE integrations i SET changes_forgotten_to = GREATEST(i.changes_forgotten_to, g.sequence) \
+     FROM (SELECT integration_id, max(sequence) AS sequence FROM gone GROUP BY integration_id) g \
+     WHERE i.id = g.integration_id";
 
 /// The newest finished run of an endpoint says how it is doing, and the newest that wrote rows says as of when:
 /// both stay however old they are. So does one whose removals wait for an approval, which names the run.
@@ -40,6 +47,7 @@ const RULES: &[Rule] = &[
         since: "finished_at",
         keep: |settings| settings.runs,
         only: HAS_SUCCESSORS,
+        noted: None,
     },
     Rule {
         table: "webhook_events",
@@ -47,6 +55,7 @@ const RULES: &[Rule] = &[
         since: "received_at",
         keep: |settings| settings.runs,
         only: "true",
+        noted: None,
     },
     Rule {
         table: "record_changes",
@@ -54,6 +63,7 @@ const RULES: &[Rule] = &[
         since: "at",
         keep: |settings| settings.changes,
         only: "true",
+        noted: Some(UP_TO_WHERE),
     },
     // A full fetch comes more often than this, so what it has not met again is gone, and its fields are to be
     // erased like those of any record that is gone.
@@ -63,6 +73,7 @@ const RULES: &[Rule] = &[
         since: "last_seen_at",
         keep: |_| ERASE_AFTER.to_std().unwrap_or(Duration::MAX),
         only: "true",
+        noted: None,
     },
 ];
 
@@ -89,9 +100,12 @@ fn older_rows(rule: &Rule, before: DateTime<Utc>, limit: i64) -> Statement {
     let mut statement = Statement::fixed();
     let before = statement.time(Some(before));
     let limit = statement.bigint(limit);
+    let noted = rule
+        .noted
+        .map_or_else(String::new, |noted| format!(", noted AS ({noted})"));
     statement.push(&format!(
-        "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} r \
-         WHERE r.{since} <= {before} AND {only} ORDER BY r.{since} LIMIT {limit})",
+        "WITH gone AS (DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} r \
+         WHERE r.{since} <= {before} AND {only} ORDER BY r.{since} LIMIT {limit}) RETURNING {key}){noted} SELECT FROM gone",
         table = rule.table,
         key = rule.key,
         since = rule.since,

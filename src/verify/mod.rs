@@ -19,7 +19,7 @@ use diesel_async::SimpleAsyncConnection as _;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::db::{self, Connection};
+use crate::db::{self, Connection, Fit};
 use crate::kombo::Client;
 use crate::kombo::budget::LocalBudget;
 use crate::models::compare::{self, Difference, Expectation};
@@ -103,8 +103,12 @@ pub async fn run(
 /// A connection that can change nothing.
 async fn reader(settings: &Settings) -> anyhow::Result<Connection> {
     let pool = db::pool(&settings.database_url, 1)?;
-    if !db::is_ready(&pool).await? {
-        bail!("the database's schema is not this version's; run migrate first");
+    match db::fit(&pool).await? {
+        Fit::Fits => {}
+        Fit::LacksMigrations => {
+            bail!("the database's schema is not this version's; run migrate first")
+        }
+        newer @ Fit::TooNew(_) => bail!(newer.refusal().unwrap_or_default()),
     }
     let mut connection = pool.get().await?;
     connection

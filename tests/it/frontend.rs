@@ -2,7 +2,7 @@
 //! the schema, looked over by other people's linters.
 //!
 //! They need Node.js 20 and the npm registry, so they are run apart from the others:
-//! `cargo test --test it -- --ignored clients:: frontend::`.
+//! `cargo test --test it -- --ignored clients:: frontend:: browser::`.
 
 use std::time::Duration;
 
@@ -29,21 +29,21 @@ async fn lively() -> TestApp {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it -- --ignored clients:: frontend::"]
+#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it -- --ignored clients:: frontend:: browser::"]
 async fn every_block_of_the_frontend_page_does_what_it_says() {
     let app = lively().await;
     run_script(&app, "frontend.mjs", READER).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it -- --ignored clients:: frontend::"]
+#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it -- --ignored clients:: frontend:: browser::"]
 async fn the_usual_client_follows_pings_and_is_refused_in_order() {
     let app = lively().await;
     run_script(&app, "subscriptions.mjs", READER).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it -- --ignored clients:: frontend::"]
+#[ignore = "needs Node.js 20 and the npm registry: cargo test --test it -- --ignored clients:: frontend:: browser::"]
 async fn other_peoples_linters_find_nothing_in_the_schema() {
     let app = TestApp::start().await;
     run_script(&app, "schema.mjs", READER).await;

@@ -26,6 +26,7 @@ pub(crate) fn authenticator(settings: &AuthSettings) -> Authenticator {
 pub(crate) fn routes(app: &TestApp, change: impl FnOnce(&mut App)) -> axum::Router {
     let mut state = App {
         engine: app.engine.clone(),
+        intake: app.engine.pool.clone(),
         schema: Schema::new(
             Some(app.engine.clone()),
             &kombo_mirror::config::GraphqlSettings::default(),
@@ -364,19 +365,34 @@ async fn readiness_means_a_migrated_database_that_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_ready_on_a_schema_that_leaves_this_version_behind() {
+    let app = TestApp::start().await;
+    let routes = routes(&app, |_| ());
+    app.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000001')")
+        .await;
+    let answer = send(routes.clone(), get("/readyz", None)).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["error"]["code"], "SCHEMA_TOO_NEW");
+    // the process is fine, and restarting it would not help
+    assert_eq!(send(routes, get("/healthz", None)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_are_served_and_the_rest_is_not_found() {
     let app = TestApp::start().await;
     let routes = routes(&app, |_| ());
-    let page = send(routes.clone(), get("/graphiql", None)).await;
-    assert_eq!(page.status, 200);
-    assert!(page.header("content-type").starts_with("text/html"));
-    assert!(
-        page.header("content-security-policy")
-            .contains("default-src 'none'")
-    );
-    let root = send(routes.clone(), get("/", None)).await;
-    assert_eq!(root.header("location"), "/graphiql");
+    for path in ["/", "/graphiql"] {
+        let page = send(routes.clone(), get(path, None)).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert!(page.header("content-type").starts_with("text/html"));
+        assert!(
+            page.header("content-security-policy")
+                .contains("default-src 'none'")
+        );
+    }
     for path in [
+        "/console",
+        "/console/assets/",
         "/nothing",
         "/graphql/x",
         "/webhooks",

@@ -4,6 +4,8 @@ mod support;
 
 /// Who asks: tokens and JWTs.
 mod auth;
+/// The console and the query page in a real browser.
+mod browser;
 /// Kombo's rate limit, shared by all processes.
 mod budget;
 /// The command line's own fetches.
@@ -12,6 +14,8 @@ mod by_hand;
 mod changes;
 /// The API as the clients of others use it.
 mod clients;
+/// What the pages ask of the API.
+mod console;
 /// Random lives of several integrations, and always the truth at the end.
 mod convergence;
 /// What a crash leaves behind.
@@ -93,6 +97,8 @@ mod resync;
 /// What leaves the database for good.
 mod retention;
 // the published schema
+/// What a build knows of its commit.
+mod commit;
 /// Postgres goes away and comes back.
 mod outage;
 /// The program itself: settings, signals, a kill.
@@ -105,9 +111,19 @@ mod queue;
 mod repair;
 /// Several processes on one database.
 mod replicas;
+/// What a backup from before brings back.
+mod restore;
+/// Secrets old and new.
+mod rotation;
 mod schema;
+/// docs/settings.md and the files that name settings.
+mod settings;
+/// How a server ends.
+mod stopping;
 /// From a first load to what a webhook brings.
 mod sync;
+/// Old and new versions on one database.
+mod upgrades;
 /// Comparing the mirror with Kombo from outside.
 mod verify;
 /// How a worker hears of a run.

@@ -109,6 +109,40 @@ async fn migrate_brings_an_empty_database_up_to_date() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_tells_what_it_was_built_from() {
+    let output = output(program(&["--version"])).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let begin = format!("kombo-mirror {} (", env!("CARGO_PKG_VERSION"));
+    let from = said
+        .strip_prefix(&begin)
+        .and_then(|rest| rest.strip_suffix(")\n"));
+    assert!(from.is_some_and(|from| !from.is_empty()), "{said}");
+}
+
+// For images without a shell: the program asks for itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_whether_a_server_is_well() {
+    let world = World::new().await;
+    let health = async |arguments: &[&str]| {
+        let mut command = program(arguments);
+        command.env("LISTEN_ADDR", format!("0.0.0.0:{}", world.address.port()));
+        output(command).await
+    };
+    let none = health(&["health"]).await;
+    assert_eq!(none.status.code(), Some(1), "nobody listens");
+    let mut server = world.start().await;
+    assert_eq!(health(&["health"]).await.status.code(), Some(0));
+    assert_eq!(health(&["health", "--ready"]).await.status.code(), Some(0));
+    world.sql("DELETE FROM __diesel_schema_migrations").await;
+    let unready = health(&["health", "--ready"]).await;
+    assert_eq!(unready.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&unready.stderr).into_owned();
+    assert!(said.contains("answers /readyz with 503"), "{said}");
+    assert_eq!(health(&["health"]).await.status.code(), Some(0));
+    assert_eq!(server.terminate().await, Some(0));
+}
+
 // A worker opens no door, so it needs none of the keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_names_only_what_it_lacks() {

@@ -1,7 +1,18 @@
 // Sends what the text areas hold to /graphql and shows the JSON answer.
+import { EXAMPLES } from "./examples.js";
 import { fetchWithToken } from "./token.js";
 
 const element = (id) => document.getElementById(id);
+
+function choose() {
+  element("query").value = EXAMPLES[element("example").value].query;
+}
+
+// Over HTTP only: what is followed needs a socket.
+const offered = EXAMPLES.filter(({ query }) => !/^subscription/m.test(query));
+element("example").replaceChildren(...offered.map(({ title }) => new Option(title, EXAMPLES.findIndex((one) => one.title === title))));
+element("example").addEventListener("change", choose);
+choose();
 
 function request() {
   const variables = element("variables").value.trim();

@@ -57,6 +57,7 @@ impl Server {
         let routes = http::routes(App {
             schema: Schema::new(Some(engine.clone()), &graphql),
             auth: Authenticator::new(&settings, engine.clock.clone()).expect("an authenticator"),
+            intake: engine.pool.clone(),
             engine,
             live: Live::default(),
             sockets: Sockets::new(SocketSettings::default()),

@@ -136,3 +136,21 @@ async fn marks_go_when_their_run_no_longer_works() {
         .await;
     assert_eq!(left[0]["run_id"], running["id"]);
 }
+
+// Rule 15: a feed that went on behind what it has forgotten would lose changes without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_the_feed_hears_of_changes_that_are_no_longer_there() {
+    let app = TestApp::loaded().await;
+    let ends = "{ first: recordChanges(first: 1) { pageInfo { endCursor } } \
+         last: recordChanges(last: 1) { pageInfo { endCursor } } }";
+    let ends = app.query(ends).await;
+    let go_on = |end: &str| {
+        let after = text(&ends[end]["pageInfo"]["endCursor"]);
+        format!("{{ recordChanges(after: \"{after}\") {{ totalCount nodes {{ sequence }} }} }}")
+    };
+    app.query(&go_on("first")).await;
+    app.remove_after(31 * DAY).await;
+    assert_eq!(app.refusal(&go_on("first")).await, "BAD_USER_INPUT");
+    let nothing_missed = app.query(&go_on("last")).await;
+    assert_eq!(nothing_missed["recordChanges"]["totalCount"], 0);
+}

@@ -34,7 +34,7 @@ impl TestApp {
         Socket::of(self.address, token).await
     }
 
-    async fn wait_for_followers(&self, wanted: (usize, usize)) {
+    pub(crate) async fn wait_for_followers(&self, wanted: (usize, usize)) {
         eventually("they follow", async || self.live.followers() == wanted).await;
     }
 

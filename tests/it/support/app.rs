@@ -8,10 +8,10 @@ use std::time::Duration;
 use diesel_async::RunQueryDsl as _;
 use kombo_mirror::auth::Authenticator;
 use kombo_mirror::config::{
-    AuthSettings, GraphqlSettings, KomboSettings, RetentionSettings, Role, Settings,
-    SocketSettings, SyncSettings,
+    AuthSettings, GraphqlSettings, KomboSettings, ProcessSettings, RetentionSettings, Role,
+    Settings, SocketSettings, SyncSettings,
 };
-use kombo_mirror::db::Connection;
+use kombo_mirror::db::{self, Connection};
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::http::{self, App, Sockets};
 use kombo_mirror::live::Live;
@@ -126,6 +126,7 @@ impl TestApp {
         let app = App {
             schema: Schema::new(Some(engine.clone()), &settings.graphql),
             engine: engine.clone(),
+            intake: db::intake(&settings.database_url, 4).expect("a pool"),
             auth: authenticator,
             live: live.clone(),
             sockets: sockets.clone(),
@@ -375,5 +376,6 @@ fn settings(
         sync,
         retention: RetentionSettings::default(),
         sockets: SocketSettings::default(),
+        process: ProcessSettings::default(),
     }
 }

@@ -123,6 +123,11 @@ impl World {
         Server::start(self.serve(), settings, self.address).await
     }
 
+    /// Starts a server and does not wait.
+    pub(crate) fn spawn(&self) -> Server {
+        Server::spawn(self.serve(), self.address)
+    }
+
     /// Starts another server, at an address of its own.
     pub(crate) async fn start_beside(&self, settings: &[(&str, &str)]) -> Server {
         let address = free_address().await;
@@ -205,18 +210,22 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    async fn start(mut command: Command, settings: &[(&str, &str)], address: SocketAddr) -> Self {
+    fn spawn(mut command: Command, address: SocketAddr) -> Self {
         // a file, because a pipe that nobody reads would stop the program
         let log = NamedTempFile::new().expect("a file");
         command
-            .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .stderr(log.reopen().expect("a file"));
-        let mut server = Self {
+        Self {
             child: command.spawn().expect("the program starts"),
             address,
             log,
-        };
+        }
+    }
+
+    async fn start(mut command: Command, settings: &[(&str, &str)], address: SocketAddr) -> Self {
+        command.envs(settings.iter().copied());
+        let mut server = Self::spawn(command, address);
         let begun = std::time::Instant::now();
         while server.status("/readyz").await != Some(200) {
             let ended = server.child.try_wait().expect("it is ours");
@@ -239,16 +248,31 @@ impl Server {
 
     /// What the server answers to a GraphQL request; null while it cannot.
     pub(crate) async fn ask(&self, query: &str) -> Value {
+        self.asking(query).await
+    }
+
+    /// The same, to be awaited beside something else.
+    pub(crate) fn asking(&self, query: &str) -> impl Future<Output = Value> + use<> {
         let request = reqwest::Client::new()
             .post(format!("http://{}/graphql", self.address))
             .bearer_auth(ADMIN)
             .header("content-type", "application/json")
             .body(serde_json::json!({ "query": query }).to_string());
-        let Ok(answer) = request.send().await else {
-            return Value::Null;
-        };
-        let text = answer.text().await.unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+        async move {
+            let Ok(answer) = request.send().await else {
+                return Value::Null;
+            };
+            let text = answer.text().await.unwrap_or_default();
+            serde_json::from_str(&text).unwrap_or_default()
+        }
+    }
+
+    /// Waits until nobody can connect any more.
+    pub(crate) async fn no_longer_listens(&self) {
+        eventually("it no longer listens", async || {
+            tokio::net::TcpStream::connect(self.address).await.is_err()
+        })
+        .await;
     }
 
     /// What it has said so far.
@@ -266,6 +290,11 @@ impl Server {
     /// Ends it in order; returns its exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         self.signal("-TERM").await;
+        self.ended().await
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(LIMIT, self.child.wait()).await;
         ended.expect("the program ends").expect("it is ours").code()
     }

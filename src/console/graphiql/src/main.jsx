@@ -9,35 +9,17 @@ import { GraphiQL } from "graphiql";
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { parse } from "graphql";
 import { createClient } from "graphql-ws";
+import { EXAMPLES } from "../../plain/examples.js";
 import { authorization, fetchWithToken, onTokenChange, unauthorized } from "../../plain/token.js";
 
-const FIRST_QUERY = `# Ctrl+Enter (⌘+Enter) asks.
+// Read in GraphiQL's first tab, so here and not in the examples, which the plain page has too.
+const HINTS = `# Ctrl+Enter (⌘+Enter) asks.
 # Ctrl+Space offers what fits at the cursor.
 # The book on the left lists every type.
 # The token goes into the bar above.
-{
-  integrations(first: 5) {
-    nodes {
-      komboId
-      tool
-    }
-  }
-}
-
-# How to go on, each in a tab of its own (+):
-#
-# How fresh is the mirror?
-#   { syncStatus { endpoint lastSuccessAt } }
-#
-# The users, page by page (after: endCursor):
-#   { users(first: 20) {
-#       nodes { komboId workEmail }
-#       pageInfo { hasNextPage endCursor } } }
-#
-# Fetch everything again (needs an admin token):
-#   mutation { triggerResync(input: { mode: FULL }) {
-#     coalesced runs { endpoint status } } }
 `;
+
+const TABS = EXAMPLES.map(({ query }, index) => ({ query: index === 0 ? HINTS + query : query }));
 
 // The close codes of graphql-transport-ws for a token that is missing or refused.
 const REFUSED_CLOSE_CODES = [4401, 4403];
@@ -86,7 +68,9 @@ function Page() {
   return (
     <GraphiQL
       fetcher={connection.fetcher}
-      defaultQuery={FIRST_QUERY}
+      defaultTabs={TABS}
+      // Of a tab that is opened anew.
+      defaultQuery={HINTS}
       isHeadersEditorEnabled={false}
       shouldPersistHeaders={false}
       showPersistHeadersSettings={false}
