@@ -43,6 +43,7 @@
 //! | [`verify`] | the mirror compared with Kombo, by asking again | write, show content of a record |
 //! | [`escapes`] | JSON escapes that Postgres cannot store, replaced | change anything else |
 //! | [`db`] | pools, TLS, migrations, the wall between tenants | hold a statement about a table |
+//! | [`trace`] | which request or run a log line and a span belong to; how lines look; where spans go | take over a sender's trace, let a value of a record into a line |
 //! | [`clock`] | the wall clock | be read anywhere but at the edges |
 //! | [`console`] | the operator's console and GraphiQL, served from the binary | hold data or secrets, load from another host |
 //! | [`by_hand`] | `kombo-mirror sync`: runs asked for and worked on in the foreground, with their progress | open a door, decide what a fetch does |
@@ -133,6 +134,7 @@ pub mod schedule;
 pub mod serve;
 pub mod simulator;
 pub mod sync;
+pub mod trace;
 pub mod upgrade;
 pub mod verify;
 pub mod webhook;

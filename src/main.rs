@@ -1,18 +1,18 @@
 //! The command line. It reads settings, starts one thing, reports how it ended, and holds no other logic.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use kombo_mirror::by_hand::{self, SyncOptions};
-use kombo_mirror::config::{GraphqlSettings, LogFormat, RawSettings, Settings, log_format};
+use kombo_mirror::config::{
+    GraphqlSettings, LogFormat, RawSettings, Settings, TraceSettings, log_format, trace_settings,
+};
 use kombo_mirror::demo::{self, DemoOptions};
 use kombo_mirror::graphql::Schema;
 use kombo_mirror::health::HealthOptions;
 use kombo_mirror::simulator::command::{self, SimulateOptions};
 use kombo_mirror::verify::{self, VerifyOptions};
-use kombo_mirror::{clock, db, health, serve};
-use tracing_subscriber::EnvFilter;
+use kombo_mirror::{clock, db, health, serve, trace};
 
 /// A request makes many small allocations on whichever thread runs it, which this allocator is made for.
 #[global_allocator]
@@ -67,25 +67,32 @@ struct Verify {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let format = match &cli.command {
-        Command::Serve(raw) | Command::Migrate(raw) => log_format(raw),
-        Command::Verify(verify) => log_format(&verify.settings),
-        Command::Sync(options) => log_format(&options.settings),
-        _ => LogFormat::Text,
+    let settings = match &cli.command {
+        Command::Serve(raw) | Command::Migrate(raw) => Some(&**raw),
+        Command::Verify(verify) => Some(&verify.settings),
+        Command::Sync(options) => Some(&options.settings),
+        _ => None,
     };
     // who watches the progress of a sync wants to see nothing else but what went wrong
     let usual = match &cli.command {
         Command::Sync(_) => "warn",
         _ => "info",
     };
-    start_log(cli.log.as_deref().unwrap_or(usual), format);
-    match run(cli.command).await {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let filter = cli.log.as_deref().unwrap_or(usual);
+    let format = settings.map_or(LogFormat::Text, log_format);
+    let traces = settings.map_or_else(TraceSettings::default, trace_settings);
+    let log = match trace::start(filter, format, &traces) {
+        Ok(log) => log,
+        Err(error) => return fail(&error),
+    };
+    let ended = run(cli.command).await;
+    log.finish().await;
+    ended.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -155,16 +162,4 @@ fn refuse(problems: &[String]) -> ExitCode {
         eprintln!("  {problem}");
     }
     ExitCode::from(2)
-}
-
-fn start_log(filter: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
 }

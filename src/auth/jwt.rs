@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Refused, Scope, Viewer};
+use super::{JWT, Refused, Scope, Viewer};
 use crate::integrations;
 
 /// How far the issuer's clock may be from ours.
@@ -146,7 +146,7 @@ fn name(subject: Option<&str>) -> String {
         .filter(|c| !c.is_control())
         .take(LONGEST_NAME)
         .collect();
-    format!("jwt {subject}")
+    format!("{JWT}{subject}")
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub enum Scope {
     Admin,
 }
 
+/// What the names of viewers begin with whom a JWT names.
+const JWT: &str = "jwt ";
+
 /// Who asks, and what they may see.
 #[derive(Debug, Clone)]
 pub struct Viewer {
@@ -52,6 +55,16 @@ impl Viewer {
         match &self.integrations {
             None => self.name.clone(),
             Some(ids) => format!("{}\n{}", self.name, ids.join("\n")),
+        }
+    }
+
+    /// What the log calls them: the subject of a JWT may be a person's name or address.
+    #[must_use]
+    pub fn in_logs(&self) -> &str {
+        if self.name.starts_with(JWT) {
+            JWT.trim_end()
+        } else {
+            &self.name
         }
     }
 

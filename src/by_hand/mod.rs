@@ -22,7 +22,7 @@ use crate::config::{RawSettings, Settings};
 use crate::models::{self, Endpoint, Mode};
 use crate::queue::{self, Appetite, Look, Request, Trigger};
 use crate::serve::{self, Stop, stopped};
-use crate::sync::Engine;
+use crate::sync::{Engine, Interrupted};
 use crate::{integrations, kombo};
 use progress::Display;
 
@@ -184,11 +184,9 @@ async fn work(engine: Engine, integration: Arc<str>, mut ended: watch::Receiver<
             }
             Ok(None) if *ended.borrow() => return,
             Ok(None) => {}
+            Err(error) if error.is::<Interrupted>() => {}
             Err(error) => {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "a sync run was interrupted by an error"
-                );
+                tracing::error!(error = format!("{error:#}"), "no sync run could be taken");
             }
         }
         tokio::select! {

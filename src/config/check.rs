@@ -168,6 +168,7 @@ impl Check {
             4..=1000,
         );
         self.log_format(raw.log_format.as_ref());
+        self.trace(raw);
         match (database_url, self.problems.is_empty()) {
             (Some(database_url), true) => Ok(Settings {
                 role,

@@ -55,6 +55,18 @@ const GROUPS: &[Group] = &[
                 "requests that are not answered by then are cut off",
             ),
             of("LOG_FORMAT", "`text` or `json`", ""),
+            of(
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "http(s) URL",
+                "a collector that is away: spans are dropped, with one warning",
+            ),
+            of("OTEL_EXPORTER_OTLP_HEADERS", "list with commas", ""),
+            of("OTEL_SERVICE_NAME", "text", ""),
+            of(
+                "OTEL_TRACES_SAMPLER_ARG",
+                "number, 0 to 1",
+                "other traces are not sent",
+            ),
         ],
     },
     Group {

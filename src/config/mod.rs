@@ -16,6 +16,7 @@ mod safelist;
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use process::{Migrate, ProcessSettings};
 pub use retention::RetentionSettings;
 pub use safelist::SafeOperation;
 pub use sockets::SocketSettings;
+pub use trace::{TraceSettings, trace_settings};
 
 /// The settings as typed: unchecked text. Doc comments are the `--help` texts.
 #[derive(Args, Clone, Default)]
@@ -183,6 +185,21 @@ pub struct RawSettings {
     /// Log lines as text or json [default: text]
     #[arg(long, env = "LOG_FORMAT")]
     pub log_format: Option<String>,
+    /// Collector that spans are sent to by OTLP over HTTP, for instance http://localhost:4318 [default: none are sent]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
+    pub otel_exporter_otlp_endpoint: Option<String>,
+    /// Headers of the requests to the collector, for instance api-key=secret, comma-separated
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", hide_env_values = true)]
+    pub otel_exporter_otlp_headers: Option<String>,
+    /// File that holds OTEL_EXPORTER_OTLP_HEADERS
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS_FILE")]
+    pub otel_exporter_otlp_headers_file: Option<String>,
+    /// Name of this service in its spans [default: kombo-mirror]
+    #[arg(long, env = "OTEL_SERVICE_NAME")]
+    pub otel_service_name: Option<String>,
+    /// Share of traces that are sent, from 0 to 1 [default: 1]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG")]
+    pub otel_traces_sampler_arg: Option<String>,
 }
 
 /// How log lines look.

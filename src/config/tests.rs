@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
-use super::{RawGraphqlSettings, RawSettings, Settings};
+use super::{RawGraphqlSettings, RawSettings, Settings, trace_settings};
 
 fn complete() -> RawSettings {
     RawSettings {
@@ -232,4 +232,53 @@ fn graphql_reads_the_same_database_unless_told_otherwise_and_never_without_a_lim
         assert!(problems.contains("DATABASE_READ_URL"), "{problems}");
         assert!(problems.contains("DATABASE_READ_MAX_LAG"), "{problems}");
     }
+}
+
+#[test]
+fn spans_go_where_the_settings_say() {
+    let given = RawSettings {
+        otel_exporter_otlp_endpoint: Some("https://collector.example:4318/base/".to_owned()),
+        otel_exporter_otlp_headers: Some("api-key=a%20key, x-tenant = 7".to_owned()),
+        otel_service_name: Some("mirror".to_owned()),
+        otel_traces_sampler_arg: Some("0.25".to_owned()),
+        ..RawSettings::default()
+    };
+    let settings = trace_settings(&given);
+    let endpoint = settings.endpoint.as_ref().map(|url| url.expose_secret());
+    assert_eq!(endpoint, Some("https://collector.example:4318/base"));
+    let headers = settings.headers.iter();
+    let headers: Vec<_> = headers
+        .map(|(name, value)| (name.as_str(), value.expose_secret()))
+        .collect();
+    assert_eq!(headers, [("api-key", "a key"), ("x-tenant", "7")]);
+    assert_eq!(
+        (settings.service_name.as_str(), settings.share),
+        ("mirror", 0.25)
+    );
+    let shown = format!("{settings:?}");
+    assert!(
+        !shown.contains("a key") && !shown.contains("collector"),
+        "{shown}"
+    );
+    let nothing = trace_settings(&RawSettings::default());
+    assert!(nothing.endpoint.is_none() && nothing.headers.is_empty());
+}
+
+#[test]
+fn settings_of_spans_that_cannot_be_meant_are_named() {
+    let wrong = RawSettings {
+        otel_exporter_otlp_endpoint: Some("collector:4318".to_owned()),
+        otel_exporter_otlp_headers: Some("a-secret-without-a-name".to_owned()),
+        otel_traces_sampler_arg: Some("2".to_owned()),
+        ..RawSettings::default()
+    };
+    let problems = Settings::check(&wrong).unwrap_err().join("\n");
+    for name in [
+        "OTEL_EXPORTER_OTLP_ENDPOINT must be",
+        "OTEL_EXPORTER_OTLP_HEADERS must be",
+        "OTEL_TRACES_SAMPLER_ARG must be from 0 to 1",
+    ] {
+        assert!(problems.contains(name), "{name} is not in: {problems}");
+    }
+    assert!(!problems.contains("a-secret"), "{problems}");
 }

@@ -25,6 +25,7 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnecti
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio_postgres::error::DbError;
 
 pub use fit::{Fit, fit};
 pub use listen::{Heard, Listener};
@@ -136,6 +137,18 @@ pub async fn revert_all(pool: &Pool) -> anyhow::Result<usize> {
             .map_err(|error| anyhow!("reverting migrations: {error}"))
     })
     .await?
+}
+
+/// An error with all that led to it, for the log. What Postgres adds as detail is left out: it quotes rows.
+#[must_use]
+pub fn in_words(error: &anyhow::Error) -> String {
+    let words = error
+        .chain()
+        .map(|cause| match cause.downcast_ref::<DbError>() {
+            Some(said) => format!("{} {}", said.code().code(), said.message()),
+            None => cause.to_string(),
+        });
+    words.collect::<Vec<_>>().join(": ")
 }
 
 /// Whether the same transaction may succeed when it is tried again: two writers met (SQLSTATE 40001, 40P01).

@@ -2,7 +2,9 @@
 
 use async_graphql::{ErrorExtensionValues, PathSegment, Pos, Response, ServerError, Value};
 
+use crate::db;
 use crate::kombo::Error as KomboError;
+use crate::trace::Trace;
 
 /// The closed set of `extensions.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,12 +104,15 @@ pub(super) fn refused_by_statement(words: &str) -> async_graphql::Error {
 
 /// Logs what happened and tells the client only where to find it.
 pub(super) fn internal(cause: &anyhow::Error) -> async_graphql::Error {
-    let request_id = format!("{:016x}", fastrand::u64(..));
-    tracing::error!(
-        request.id = request_id,
-        error = format!("{cause:#}"),
-        "a GraphQL request failed inside"
-    );
+    let trace = Trace::current_or_new();
+    // where no request is known, the line has the id all the same
+    trace.sync_scope(|| {
+        tracing::error!(
+            error = db::in_words(cause),
+            "a GraphQL request failed inside"
+        );
+    });
+    let request_id = trace.to_string();
     let mut error = error(
         Code::Internal,
         format!("internal error; the server's log has more under request id {request_id}"),

@@ -50,7 +50,7 @@ pub(super) async fn register(engine: &Engine, viewer: &Viewer, id: &ID) -> Resul
         .map_err(internal)?;
     engine.doorbell.notify_waiters();
     tracing::info!(
-        viewer = viewer.name,
+        viewer = viewer.in_logs(),
         integration.id = id.as_str(),
         "an integration was registered"
     );
@@ -73,7 +73,7 @@ pub(super) async fn pause(engine: &Engine, viewer: &Viewer, id: &ID) -> Result<(
         return Err(no_integration());
     }
     tracing::info!(
-        viewer = viewer.name,
+        viewer = viewer.in_logs(),
         integration.id = id.as_str(),
         "an integration was paused"
     );
@@ -91,7 +91,7 @@ pub(super) async fn resume(engine: &Engine, viewer: &Viewer, id: &ID) -> Result<
     }
     engine.doorbell.notify_waiters();
     tracing::info!(
-        viewer = viewer.name,
+        viewer = viewer.in_logs(),
         integration.id = id.as_str(),
         "an integration was resumed"
     );
@@ -139,7 +139,7 @@ pub(super) async fn approve_removals(engine: &Engine, viewer: &Viewer, id: &ID) 
         ));
     };
     tracing::info!(
-        viewer = viewer.name,
+        viewer = viewer.in_logs(),
         run.id = run_id,
         integration.id = integration,
         removed,
@@ -180,7 +180,7 @@ pub(super) async fn cancel(engine: &Engine, viewer: &Viewer, id: &ID) -> Result<
         ));
     }
     tracing::info!(
-        viewer = viewer.name,
+        viewer = viewer.in_logs(),
         run.id = run_id,
         integration.id = integration,
         "a sync run was cancelled"
@@ -200,7 +200,7 @@ pub(super) async fn request_kombo_sync(
     // nothing is held while Kombo is waited for
     drop(connection);
     tracing::info!(
-        viewer = viewer.name,
+        viewer = viewer.in_logs(),
         integration.id = id.as_str(),
         mode = mode.as_str(),
         "a sync is asked of kombo"

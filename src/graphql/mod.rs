@@ -53,6 +53,8 @@ use async_graphql::{
     Value,
 };
 use futures_util::StreamExt as _;
+use tracing::Span;
+use tracing::field::Empty;
 
 pub(crate) use errors::{Code, code_known, code_of, was_executed};
 pub(crate) use limits::warn;
@@ -246,6 +248,7 @@ impl Schema {
     }
 
     async fn execute_at_once(&self, mut request: Request, viewer: Viewer) -> Response {
+        note_operation(request.operation_name.as_deref());
         let order = Order::of(&mut request);
         let _wrote = may_write(&mut request).then(|| self.reads.clone().map(Wrote));
         let mut response = self.executable.execute(request.data(viewer)).await;
@@ -259,6 +262,9 @@ impl Schema {
         if response.errors.is_empty() && response.data == Value::Null {
             // the library's answer where @skip has left no field
             response.data = Value::Object(IndexMap::default());
+        }
+        if let Some(code) = code_of(&response) {
+            Span::current().record("graphql.error.code", code);
         }
         response
     }
@@ -289,6 +295,33 @@ fn builder(settings: &GraphqlSettings) -> SchemaBuilder<QueryRoot, MutationRoot,
     } else {
         builder.disable_introspection().disable_suggestions()
     }
+}
+
+/// Names the operation in its span, where what the client sent is a name and no text of any kind.
+fn note_operation(name: Option<&str>) {
+    let is_name = |name: &&str| {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.len() <= LONGEST_NAME && name.chars().all(is_letter)
+    };
+    let span = Span::current();
+    if let Some(name) = name.filter(is_name).filter(|_| !span.is_disabled()) {
+        span.record("graphql.operation.name", name);
+    }
+}
+
+/// Bytes of an operation's name that a span takes.
+const LONGEST_NAME: usize = 100;
+
+/// The span of an operation. Below what is logged by default: it costs nothing unless somebody wants it.
+pub(crate) fn span() -> Span {
+    tracing::debug_span!(
+        "GraphQL request",
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.response.status_code = Empty,
+        graphql.operation.name = Empty,
+        graphql.error.code = Empty
+    )
 }
 
 fn too_late(message: &str) -> Response {

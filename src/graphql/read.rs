@@ -7,6 +7,8 @@
 use async_graphql::indexmap::IndexMap;
 use async_graphql::{Name, ServerResult, Value};
 use chrono::{DateTime, Utc};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::binary::Malformed;
 use super::errors::{self, Code};
@@ -63,11 +65,25 @@ async fn run(
         Some(ids) if Walls::of(query).has_second() => Behind::Wall(ids),
         _ => Behind::NoWall,
     };
-    let answer = if is_news {
-        engine.reads.answer_up_to_date(&statement, behind).await
-    } else {
-        engine.reads.answer(&statement, behind).await
+    let span = tracing::debug_span!(
+        "read",
+        otel.kind = "client",
+        db.system.name = "postgresql",
+        field = query.item.node.name.node.as_str(),
+        values = statement.values(),
+        bytes = Empty
+    );
+    let reading = async {
+        if is_news {
+            engine.reads.answer_up_to_date(&statement, behind).await
+        } else {
+            engine.reads.answer(&statement, behind).await
+        }
     };
+    let answer = reading.instrument(span.clone()).await;
+    if let Ok(Some(bytes)) = &answer {
+        span.record("bytes", bytes.len());
+    }
     let written = answer.map_err(refusal).and_then(|answer| {
         let json = json(form, answer.as_deref());
         json.map_err(|malformed| errors::internal(&malformed.into()))

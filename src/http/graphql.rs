@@ -17,12 +17,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use serde::Serialize;
+use tracing::Instrument as _;
 
 use super::negotiate::{Media, check_content};
-use super::{App, Unread, asked, doors, read_body};
+use super::{App, Unread, asked, doors, link_to_sender, note_status, read_body};
 use crate::auth::Viewer;
 use crate::config::Limit;
 use crate::graphql::{self, Code};
+use crate::trace::Trace;
 
 /// Bytes of a body at most where its limit only warns.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
@@ -69,6 +71,22 @@ pub(super) async fn answer(
     State(app): State<App>,
     method: Method,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let span = graphql::span();
+    link_to_sender(&span, &headers);
+    let answering = answer_asked(app, method, query, headers, body);
+    let answering = answering.instrument(span.clone());
+    let response = Trace::begin().scope(answering).await;
+    note_status(&span, &response);
+    response
+}
+
+async fn answer_asked(
+    app: App,
+    method: Method,
+    query: Option<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {

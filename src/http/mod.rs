@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures_util::StreamExt as _;
@@ -21,6 +22,8 @@ use secrecy::SecretString;
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::auth::Authenticator;
 use crate::db::{self, Fit, Pool};
@@ -28,6 +31,7 @@ use crate::graphql::Schema;
 use crate::inbox::{Content, Outcome};
 use crate::live::Live;
 use crate::sync::Engine;
+use crate::trace::{self, Place, Trace};
 use crate::{console, inbox, metrics, webhook};
 
 pub use socket::Sockets;
@@ -109,11 +113,31 @@ fn within_limits(routes: axum::Router) -> axum::Router {
             StatusCode::REQUEST_TIMEOUT,
             REQUEST_LIMIT,
         ))
+        .layer(middleware::from_fn(within_trace))
 }
 
-/// An error of anything but GraphQL, as JSON.
+async fn within_trace(request: Request, next: Next) -> Response {
+    Trace::begin().scope(next.run(request)).await
+}
+
+/// Has a request's span point to where its sender is. Nobody outside says which trace is ours.
+fn link_to_sender(span: &Span, headers: &HeaderMap) {
+    if span.is_disabled() {
+        return;
+    }
+    let sender = headers.get("traceparent");
+    let sender = sender.and_then(|value| Place::parse(value.to_str().ok()?));
+    if let Some(sender) = sender {
+        sender.link_from(span);
+    }
+}
+
+/// An error of anything but GraphQL, as JSON. What failed inside is named by the id of its lines in the log.
 fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
-    let body = json!({ "error": { "code": code, "message": message } });
+    let mut body = json!({ "error": { "code": code, "message": message } });
+    if let (true, Some(trace)) = (status.is_server_error(), Trace::current()) {
+        body["error"]["requestId"] = trace.to_string().into();
+    }
     (status, Json(body)).into_response()
 }
 
@@ -209,6 +233,28 @@ fn verdicts() -> impl Iterator<Item = &'static str> {
 }
 
 async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let span = tracing::debug_span!(
+        "webhook",
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.response.status_code = Empty
+    );
+    link_to_sender(&span, &headers);
+    let taken = take_webhook(app, headers, body);
+    let response = taken.instrument(span.clone()).await;
+    note_status(&span, &response);
+    response
+}
+
+/// Keeps how a request was answered.
+fn note_status(span: &Span, response: &Response) {
+    span.record("http.response.status_code", response.status().as_u16());
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+async fn take_webhook(app: App, headers: HeaderMap, body: Body) -> Response {
     let body = match read_body(body, webhook::LARGEST_BODY).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
@@ -249,7 +295,8 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
     }
     // Spawned, so that a sender that hangs up cannot stop a transaction in its middle.
     let metrics = app.engine.metrics.clone();
-    let accepted = tokio::spawn(async move { accept(&app, event).await }).await;
+    let accepting = trace::carried(async move { accept(&app, event).await });
+    let accepted = tokio::spawn(accepting).await;
     match accepted {
         Ok(Ok(outcome)) => {
             metrics.webhook(outcome.as_str());
@@ -263,11 +310,22 @@ async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body)
     }
 }
 
+fn store_span(event: &inbox::Event) -> Span {
+    tracing::debug_span!(
+        "store event",
+        otel.kind = "client",
+        db.system.name = "postgresql",
+        event.id,
+        event.kind
+    )
+}
+
 async fn accept(app: &App, event: inbox::Event) -> anyhow::Result<Outcome> {
     let stored = async {
         let mut connection = app.intake.get().await?;
         let now = (app.engine.clock)();
-        anyhow::Ok(inbox::accept(&mut connection, &event, now).await?)
+        let storing = inbox::accept(&mut connection, &event, now);
+        anyhow::Ok(storing.instrument(store_span(&event)).await?)
     };
     let outcome = stored.await.inspect_err(|error| {
         tracing::error!(

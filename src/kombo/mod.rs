@@ -16,6 +16,8 @@ use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 pub use answer::Page;
 pub use error::{Error, Remedy};
@@ -81,6 +83,13 @@ struct Asked<'a> {
     integration_id: Option<&'a str>,
     lane: Lane,
     clock: &'a Clock,
+}
+
+impl Asked<'_> {
+    /// The path below the base URL: ids may be in it, filters and cursors are not.
+    fn path(&self, base: &str) -> &str {
+        self.url.strip_prefix(base).unwrap_or_default()
+    }
 }
 
 struct Answer {
@@ -160,7 +169,17 @@ impl Client {
     ) -> Result<(T, Option<Times>), Error> {
         let mut tries = 0;
         loop {
-            let error = match self.get_once(&asked).await {
+            let span = tracing::debug_span!(
+                "kombo request",
+                otel.kind = "client",
+                otel.status_code = Empty,
+                http.request.method = "GET",
+                url.path = asked.path(&self.settings.api_url),
+                http.request.resend_count = tries,
+                http.response.status_code = Empty,
+                code = Empty
+            );
+            let error = match self.get_once(&asked).instrument(span).await {
                 Ok(answer) => match read(&answer.body) {
                     Ok(value) => return Ok((value, answer.times)),
                     Err(error) => error,
@@ -211,6 +230,7 @@ impl Client {
         let response = request.send().await.map_err(lost)?;
         let waited = started.elapsed();
         let status = response.status().as_u16();
+        Span::current().record("http.response.status_code", status);
         let headers = response.headers().clone();
         if let Some(left) = headers::budget(&headers, asked_at) {
             self.metrics.kombo_leaves(left.remaining, left.limit);
@@ -226,6 +246,9 @@ impl Client {
         }
         let mut error = Error::from_answer(status, &body);
         self.count(asked, error.word(Some(status)).as_ref(), started);
+        let span = Span::current();
+        span.record("otel.status_code", "ERROR");
+        span.record("code", error.code.as_str());
         error.retry_after = headers::asked_to_wait(&headers, error.remedy);
         if let (Remedy::SlowDown, Some(wait)) = (error.remedy, error.retry_after) {
             // so that nobody else has to find it out

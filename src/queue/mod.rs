@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::Value;
 
 use crate::db::Statement;
 use crate::models::{self, Endpoint, Mode};
+use crate::trace::Place;
 
 /// The table as diesel sees it; a test holds it equal to the migrated database.
 #[expect(missing_docs, reason = "the migration says what the columns are")]
@@ -74,6 +75,7 @@ pub mod schema {
             drift_removed -> BigInt,
             missed_announcements -> BigInt,
             records_unlisted -> BigInt,
+            trace_contexts -> Array<Text>,
         }
     }
 }
@@ -180,6 +182,8 @@ pub struct Run {
     pub endpoint: String,
     #[diesel(sql_type = Text)]
     pub mode: String,
+    #[diesel(sql_type = Text)]
+    pub trigger: String,
     #[diesel(sql_type = SmallInt)]
     pub lane: i16,
     #[diesel(sql_type = BigInt)]
@@ -205,6 +209,8 @@ pub struct Run {
     /// A webhook is among its reasons.
     #[diesel(sql_type = Bool)]
     pub is_announced: bool,
+    #[diesel(sql_type = Array<Text>)]
+    pub trace_contexts: Vec<String>,
 }
 
 impl Run {
@@ -218,6 +224,12 @@ impl Run {
     #[must_use]
     pub fn mode(&self) -> Mode {
         Mode::from_text(&self.mode)
+    }
+
+    /// Where it was queued, first, and where more was merged into it.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        let texts = self.trace_contexts.iter();
+        texts.filter_map(|text| Place::parse(text))
     }
 }
 
@@ -308,7 +320,7 @@ pub async fn claim(
              AND r.endpoint = ANY({known}::text[]) AND ({anything} OR (r.mode = 'DELTA' AND EXISTS (SELECT FROM endpoint_states s \
                WHERE s.integration_id = r.integration_id AND s.endpoint = r.endpoint AND s.watermark IS NOT NULL))) \
            ORDER BY r.lane, r.available_at, r.id FOR UPDATE OF r SKIP LOCKED LIMIT 1) \
-         RETURNING id, integration_id, endpoint, mode, lane, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked, records_unlisted, \
+         RETURNING id, integration_id, endpoint, mode, trigger, lane, lease_token, attempts, updated_after, watermark, observed_at, cursor, restarts, seen_marks, records_parked, records_unlisted, trace_contexts, \
            jsonb_path_exists(reasons, '$[*].webhookEvent') AS is_announced",
     ));
     match statement.get_results::<Run>(connection).await {

@@ -13,6 +13,7 @@ use super::orders::sleeping;
 use super::{CHANNEL, Enqueued, REASONS_KEPT, Request, Trigger, lane, notify};
 use crate::db::Statement;
 use crate::models::Mode;
+use crate::trace::Place;
 
 /// Adds a run, or strengthens the one that is already waiting: FULL absorbs DELTA, the better lane wins, and so
 /// does the earlier moment, since a clock that was ahead may have queued it.
@@ -71,6 +72,7 @@ impl Joining {
         let modes = statement.texts(named(|one| one.mode.as_str()));
         let lane = statement.bigint(lane(first.mode, first.trigger));
         let reasons = statement.text(first.reasons());
+        let places = statement.texts(vec![Place::here().to_string()]);
         let now = statement.time(Some(now));
         // the planner is not shown how many are asked for: it would plan each webhook anew, which costs more than
         // the webhook
@@ -84,7 +86,8 @@ impl Joining {
         let told = format!(
             "free AS (SELECT r.id FROM sync_runs r WHERE r.id IN (SELECT id FROM waiting) AND {only} \
                AND r.status = 'QUEUED' AND jsonb_array_length(r.reasons) < {REASONS_KEPT} FOR UPDATE SKIP LOCKED), \
-             told AS (UPDATE sync_runs r SET reasons = r.reasons || {reasons}::jsonb FROM free WHERE r.id = free.id)"
+             told AS (UPDATE sync_runs r SET reasons = r.reasons || {reasons}::jsonb, \
+               trace_contexts = r.trace_contexts || {places}::text[] FROM free WHERE r.id = free.id)"
         );
         Some(Self { waiting, told })
     }
@@ -192,7 +195,8 @@ async fn add_or_strengthen(
            mode = CASE WHEN excluded.mode = 'FULL' THEN 'FULL' ELSE r.mode END, \
            lane = LEAST(r.lane, excluded.lane), available_at = LEAST(r.available_at, excluded.available_at), \
            requested_by = COALESCE(r.requested_by, excluded.requested_by), \
-           reasons = CASE WHEN jsonb_array_length(r.reasons) < {REASONS_KEPT} THEN r.reasons || excluded.reasons ELSE r.reasons END \
+           reasons = CASE WHEN jsonb_array_length(r.reasons) < {REASONS_KEPT} THEN r.reasons || excluded.reasons ELSE r.reasons END, \
+           trace_contexts = CASE WHEN jsonb_array_length(r.reasons) < {REASONS_KEPT} THEN r.trace_contexts || excluded.trace_contexts ELSE r.trace_contexts END \
          RETURNING r.id, (SELECT mode FROM waiting) AS waiting_mode, (SELECT w.available_at > r.available_at FROM waiting w) AS is_sooner",
     ));
     let row: Row = statement.get_result(connection).await?;
@@ -229,10 +233,11 @@ impl Request<'_> {
         let lane = statement.bigint(lane(self.mode, self.trigger));
         let requested_by = statement.nullable_texts(vec![self.requested_by.map(str::to_owned)]);
         let reasons = statement.text(self.reasons());
+        let places = statement.texts(vec![Place::here().to_string()]);
         let now = statement.time(Some(now));
         format!(
-            "INSERT INTO sync_runs AS r (integration_id, endpoint, mode, trigger, lane, requested_by, reasons, status, queued_at, available_at) \
-             VALUES ({integration}, {endpoint}, {mode}, {trigger}, {lane}, ({requested_by}::text[])[1], {reasons}::jsonb, 'QUEUED', {now}, {now})"
+            "INSERT INTO sync_runs AS r (integration_id, endpoint, mode, trigger, lane, requested_by, reasons, trace_contexts, status, queued_at, available_at) \
+             VALUES ({integration}, {endpoint}, {mode}, {trigger}, {lane}, ({requested_by}::text[])[1], {reasons}::jsonb, {places}::text[], 'QUEUED', {now}, {now})"
         )
     }
 }

@@ -95,9 +95,9 @@ impl Keeper {
         removed.aged = aged?;
         if removed != Removed::default() {
             tracing::info!(
-                removed.integrations,
-                removed.erased,
-                removed.aged,
+                integrations = removed.integrations,
+                erased = removed.erased,
+                aged = removed.aged,
                 "what was due for removal is gone"
             );
         }

@@ -12,7 +12,7 @@ use crate::db::Listener;
 use crate::queue::{self, Appetite};
 use crate::retention::Keeper;
 use crate::schedule;
-use crate::sync::Engine;
+use crate::sync::{Engine, Interrupted};
 
 /// Starts all of them.
 pub(super) fn spawn(
@@ -60,6 +60,7 @@ async fn work(engine: Engine, appetite: Appetite<'static>) -> anyhow::Result<()>
             Ok(Some(_)) if appetite == Appetite::Deltas => engine.doorbell.notify_waiters(),
             Ok(Some(_)) => {}
             Ok(None) => rest(&engine, rung).await,
+            Err(error) if error.is::<Interrupted>() => nap(&engine, engine.settings.poll).await,
             Err(error) => {
                 tracing::error!(
                     error = format!("{error:#}"),

@@ -38,7 +38,7 @@ impl Enumeration<'_> {
                 Ok(records) => found.extend(records),
                 Err(error) if error.remedy == Remedy::GiveUp || self.run.attempts > PATIENCE => {
                     tracing::warn!(
-                        self.run.id,
+                        run.id = self.run.id,
                         code = error.code,
                         "kombo does not answer for single ids; going by the enumeration alone"
                     );
@@ -47,7 +47,7 @@ impl Enumeration<'_> {
                 // what is parked may wait; what the pages brought may not
                 Err(error) if self.mode == Mode::Delta => {
                     tracing::warn!(
-                        self.run.id,
+                        run.id = self.run.id,
                         code = error.code,
                         "parked records were not asked for"
                     );

@@ -15,6 +15,7 @@ mod run;
 mod sift;
 mod states;
 mod store;
+mod traced;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ use crate::models::{self, Mode};
 use crate::queue::{self, Appetite, Beat, Failure, Request, Run, Trigger};
 pub use ending::Ending;
 pub use states::{EndpointState, load as endpoint_state};
+pub use traced::Interrupted;
 
 /// How often an integration's details are asked for when nothing else happens.
 const DETAILS_INTERVAL: Duration = Duration::from_secs(6 * 3600);
@@ -65,7 +67,7 @@ impl Engine {
     /// Claims one run and works on it until it ends or waits. `None`: nothing is due.
     ///
     /// # Errors
-    /// The database failed; the run's lease will run out and somebody else goes on.
+    /// The database failed; the run's lease will run out and somebody else goes on. With [`Interrupted`] it is in the log.
     pub async fn work_once(&self, appetite: Appetite<'_>) -> anyhow::Result<Option<Ending>> {
         let claimed = {
             let mut connection = self.pool.get().await?;
@@ -75,22 +77,13 @@ impl Engine {
         let Some(run) = claimed else {
             return Ok(None);
         };
-        let worked = self.work_on(&run).await;
+        let worked = self.work_in_trace(&run).await;
         let outcome = worked
             .as_ref()
             .map_or("DATABASE_FAILED", |ending| ending.as_str());
         let endpoint = models::endpoint(&run.endpoint).map_or("unknown", |known| known.name);
         self.metrics.run_left(endpoint, outcome);
-        let ending = worked?;
-        tracing::info!(
-            run.id,
-            integration.id = run.integration_id,
-            endpoint = run.endpoint,
-            attempt = run.attempts,
-            ending = ?ending,
-            "sync run left the worker"
-        );
-        Ok(Some(ending))
+        worked.map(Some)
     }
 
     /// Works on a claimed run while its lease is kept alive beside.
@@ -109,7 +102,10 @@ impl Engine {
             }
             Err(run::Stop::LeaseLost) => Ok(Ending::LeaseLost),
             Err(run::Stop::Kombo(error)) => self.after_error(run, &error).await,
-            Err(run::Stop::Mirror(failure)) => self.give_up(run, &failure, true).await,
+            Err(run::Stop::Mirror(failure)) => {
+                traced::warn(run, &failure.code, "a sync run cannot go on");
+                self.give_up(run, &failure, true).await
+            }
             Err(stop) if stop.is_refusal() => self.after_refusal(run).await,
             Err(run::Stop::Database(error)) => {
                 Err(error).with_context(|| format!("storing sync run {}", run.id))
@@ -172,6 +168,8 @@ impl Engine {
             retryable: true,
             log_url: None,
         };
+        let words = "the database refuses to store what was fetched";
+        traced::warn(run, &failure.code, words);
         self.put_aside(run, &failure, Remedy::RetryLater, Duration::ZERO)
             .await
     }

@@ -9,9 +9,10 @@ use std::sync::atomic::AtomicBool;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use serde_json::value::RawValue;
+use tracing::Instrument as _;
 
 use super::states::{self, EndpointState};
-use super::{Engine, endpoint_of, lane_of, parked, removals};
+use super::{Engine, endpoint_of, lane_of, parked, removals, traced};
 use crate::integrations;
 use crate::kombo::{Error as KomboError, Fetched, PageRequest, Remedy, Times};
 use crate::models::page::PageRows;
@@ -123,10 +124,13 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<Complete, St
     let mut enumeration = Enumeration::begin(engine, run, endpoint).await?;
     let mut used: HashSet<String> = run.cursor.iter().cloned().collect();
     let mut unlisted = run.records_unlisted;
+    let mut number = 1;
+    let fetching = traced::page("fetch page", number);
     let mut fetched = if run.is_resumed() {
-        enumeration.fetch(run.cursor.as_deref()).await?
+        let cursor = run.cursor.as_deref();
+        enumeration.fetch(cursor).instrument(fetching).await?
     } else {
-        enumeration.fetch_first().await?
+        enumeration.fetch_first().instrument(fetching).await?
     };
     let mut empty_pages = 0;
     while let Some(next) = fetched.next.take() {
@@ -142,9 +146,14 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<Complete, St
             return Err(Stop::Mirror(cursor_loop()));
         }
         let (stored, following) = tokio::join!(
-            enumeration.store(fetched, &next, unlisted),
-            enumeration.fetch(Some(&next)),
+            enumeration
+                .store(fetched, &next, unlisted)
+                .instrument(traced::page("store page", number)),
+            enumeration
+                .fetch(Some(&next))
+                .instrument(traced::page("fetch page", number + 1)),
         );
+        number += 1;
         unlisted += stored?;
         fetched = following?;
     }
@@ -153,7 +162,10 @@ pub(super) async fn fetch_all(engine: &Engine, run: &Run) -> Result<Complete, St
         fetched.records.extend(asked_again);
         fetched.rows = PageRows::read(endpoint, &fetched.records);
     }
-    enumeration.store_last(fetched, unlisted).await?;
+    enumeration
+        .store_last(fetched, unlisted)
+        .instrument(traced::page("store page", number))
+        .await?;
     Ok(Complete {
         endpoint,
         is_first_load: enumeration.state.watermark.is_none(),
@@ -224,7 +236,7 @@ impl<'a> Enumeration<'a> {
             });
         if was_set_back && self.mode == Mode::Delta {
             tracing::warn!(
-                self.run.id,
+                run.id = self.run.id,
                 "kombo's clock was set back: fetching everything"
             );
             self.mode = Mode::Full;
@@ -249,7 +261,9 @@ impl<'a> Enumeration<'a> {
             updated_after: self.updated_after,
             ..self.request()
         };
-        let Fetched { page, times } = self.engine.kombo.page(request, &self.engine.clock).await?;
+        let asked = self.engine.kombo.page(request, &self.engine.clock);
+        let Fetched { page, times } = asked.await?;
+        traced::note_records(page.records.len());
         let endpoint = self.endpoint;
         let at = cursor.map(str::to_owned);
         let reading = tokio::task::spawn_blocking(move || ReadPage {

@@ -60,7 +60,7 @@ impl Enumeration<'_> {
             return Ok(Vec::new());
         }
         tracing::warn!(
-            self.run.id,
+            run.id = self.run.id,
             records = refused.len(),
             "the database refuses records of a page; they are parked"
         );

@@ -11,10 +11,11 @@ use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use serde_json::json;
+use tracing::Instrument as _;
 
 use super::run::{Enumeration, ReadPage, Stop, marks_lost};
 use super::states::{self, Outlook};
-use super::{held, ledger, parked, removals};
+use super::{held, ledger, parked, removals, traced};
 use crate::changes::{self, Change, Origin};
 use crate::db;
 use crate::integrations;
@@ -81,6 +82,7 @@ impl Enumeration<'_> {
         then: Then<'_>,
     ) -> Result<i64, Stop> {
         let now = (self.engine.clock)();
+        traced::note_records(records.len());
         let mut page = self.page(rows, unlisted, then, now);
         let mut is_sifted = false;
         let mut tries = 1;
@@ -123,7 +125,8 @@ impl Enumeration<'_> {
                 let mut stored = self.store_page(connection, page, now).await?;
                 match then {
                     Then::End(end) => {
-                        let removed = self.end(connection, end, now).await?;
+                        let ending = self.end(connection, end, now);
+                        let removed = ending.instrument(traced::step("end run", 1)).await?;
                         stored.effects.deleted += count(removed.len());
                         stored.changes.extend(removed);
                     }
@@ -136,7 +139,9 @@ impl Enumeration<'_> {
                 }
                 let origin = self.origin(now);
                 // last, since it takes the feed's lock, which everybody else waits for
-                changes::append(connection, &origin, &stored.changes).await?;
+                changes::append(connection, &origin, &stored.changes)
+                    .instrument(traced::step("tell changes", stored.changes.len()))
+                    .await?;
                 Ok(stored)
             })
             .await?;
@@ -198,7 +203,10 @@ impl Enumeration<'_> {
     ) -> Result<Stored, DieselError> {
         let mut progress = page.progress.clone();
         if self.mode == Mode::Full {
-            progress.seen_marks = removals::mark_seen(connection, self.run.id, &page.seen).await?;
+            let marked: usize = page.seen.iter().map(|(_, ids)| ids.len()).sum();
+            progress.seen_marks = removals::mark_seen(connection, self.run.id, &page.seen)
+                .instrument(traced::step("mark seen records", marked))
+                .await?;
         }
         if self.state.removals_held_back > 0 {
             held::forget_shown(connection, &self.run.integration_id, &page.seen).await?;
@@ -210,7 +218,12 @@ impl Enumeration<'_> {
             parked::park(connection, self.run, &page.readable, &page.parked, now).await?;
         }
         ledger::note(connection, &self.run.integration_id, &page.sightings, now).await?;
-        let (effect, stubbed) = page.writes.run(connection).await?;
+        let rows = usize::try_from(page.rows).unwrap_or_default();
+        let (effect, stubbed) = page
+            .writes
+            .run(connection)
+            .instrument(traced::step("write rows", rows))
+            .await?;
         for table in stubbed {
             self.ask_owner(connection, table, now).await?;
         }
@@ -226,7 +239,9 @@ impl Enumeration<'_> {
         if effect.held_back > 0 {
             held::warn(self.run, effect.held_back);
         }
-        queue::checkpoint(connection, self.run, &progress).await?;
+        queue::checkpoint(connection, self.run, &progress)
+            .instrument(traced::step("write checkpoint", 1))
+            .await?;
         Ok(Stored {
             changes: effect.changes,
             unlisted: effect.unlisted,

@@ -300,7 +300,7 @@ async fn a_failing_database_is_an_internal_error_without_details() {
     let error = &answer["errors"][0];
     assert_eq!(error["extensions"]["code"], "INTERNAL");
     let id = error["extensions"]["requestId"].as_str().expect("an id");
-    assert_eq!(id.len(), 16);
+    assert_eq!(id.len(), 32);
     assert_eq!(error["path"], json!(["users"]));
     let text = answer.to_string().to_lowercase();
     for secret in [

@@ -24,6 +24,8 @@ mod crash;
 mod deletions;
 /// Random requests, and what a plain execution says.
 mod differential;
+/// What is never logged.
+mod discretion;
 /// What the pages for people link to and name.
 mod docs;
 /// What admins see of the inbox.
@@ -52,6 +54,8 @@ mod mutations;
 mod news;
 /// The door through which GraphQL reads.
 mod reads;
+/// One trace from a webhook to the SQL.
+mod traces;
 // pages, cursors and their limits
 mod connections;
 /// What filters and orders mean.

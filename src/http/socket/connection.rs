@@ -19,6 +19,7 @@ use crate::auth::Viewer;
 use crate::config::SocketSettings;
 use crate::graphql::{self, Code};
 use crate::serve::{self, Stop};
+use crate::trace::{Trace, Traced};
 
 /// How long a peer has to answer a farewell.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -102,7 +103,7 @@ impl Connection {
         self.operations.clear();
         match end {
             End::Closed(closing) => {
-                tracing::debug!(code = closing.code, closing.reason, "a socket is closed");
+                tracing::debug!(code = closing.code, reason = %closing.reason, "a socket is closed");
                 self.say_goodbye(closing).await;
             }
             // the answer is on its way, and goes out with the next reading
@@ -201,10 +202,14 @@ impl Connection {
             let errors = graphql::refused(Code::QueryTooComplex, &words).errors;
             return self.send(message::error(&id, &errors)).await;
         }
-        let responses = self
-            .app
-            .schema
-            .follow(request, viewer.clone(), &self.app.live);
+        let trace = Trace::begin();
+        let span = graphql::span();
+        // a document is checked here, before anything is awaited
+        let responses = trace.sync_scope(|| {
+            let schema = &self.app.schema;
+            span.in_scope(|| schema.follow(request, viewer.clone(), &self.app.live))
+        });
+        let responses = Traced::new(trace, span, responses);
         let brought = responses
             .map(|response| Brought::Response(Box::new(response)))
             .chain(once(async { Brought::End }));

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::database::TestDatabase;
-use super::truth;
+use super::{log, truth};
 
 pub(crate) const READER: &str = "test-reader";
 pub(crate) const ADMIN: &str = "test-admin";
@@ -88,6 +88,7 @@ impl TestApp {
     }
 
     pub(crate) async fn with(setup: Setup) -> Self {
+        log::watch();
         let database = TestDatabase::migrated().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port is known");

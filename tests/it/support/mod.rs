@@ -5,8 +5,10 @@
 
 pub(crate) mod app;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod database;
 pub(crate) mod front;
+pub(crate) mod log;
 pub(crate) mod look;
 pub(crate) mod maker;
 pub(crate) mod reading;

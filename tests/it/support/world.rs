@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use super::app::{ADMIN, READER, SECRET, Setup};
 use super::database::TestDatabase;
 use super::look::eventually;
-use super::truth;
+use super::{log, truth};
 
 /// Longer than any start or stop takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,9 +36,10 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
 /// Runs a program to its end.
 pub(crate) async fn output(mut command: Command) -> Output {
     let ended = tokio::time::timeout(LIMIT, command.output()).await;
-    ended
-        .expect("the program ends")
-        .expect("the program starts")
+    let output = ended.expect("the program ends");
+    let output = output.expect("the program starts");
+    log::assert_discreet(&String::from_utf8_lossy(&output.stderr));
+    output
 }
 
 /// A database, a simulated Kombo, and the address that its webhooks go to.
@@ -65,6 +66,7 @@ impl World {
 
     /// On a database of the test's own.
     pub(crate) async fn on(url: String, mut options: Options) -> Self {
+        log::watch();
         let address = free_address().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         options.webhook = Some(WebhookTarget {
@@ -300,6 +302,14 @@ impl Server {
     /// Ends it in the midst of whatever it does.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("it is ours");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            log::assert_discreet(&self.said());
+        }
     }
 }
 
