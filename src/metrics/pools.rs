@@ -48,6 +48,6 @@ impl Collector for Pools {
         let standbys = [("near", near), ("left_out", left_out)];
         let standbys = standbys.map(|(state, count)| ([("state", state)], number(count)));
         let help = "Standbys that may be read from, and those that are left out.";
-        gauges(&mut encoder, "standbys", help, standbys.into_iter())
+        gauges(&mut encoder, "standbys", help, standbys)
     }
 }
