@@ -1,7 +1,7 @@
 //! The door to Postgres: pools, TLS, embedded migrations.
 //!
 //! Why diesel-async: no libpq is needed to build or run. It must never hold a statement about a table:
-//! SQL lives beside the table it serves (`queue/`, `inbox.rs`, `integrations.rs`, `models/`, `graphql/`).
+//! SQL lives beside the table it serves (`queue/`, `inbox/`, `integrations/`, `models/`, `graphql/`).
 
 mod fit;
 mod listen;

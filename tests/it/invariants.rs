@@ -164,9 +164,8 @@ fn the_simulator_is_known_to_the_demo_and_the_command_line_only() {
 
 #[test]
 fn the_environment_is_read_in_few_places() {
-    const MAY: [&str; 8] = [
+    const MAY: [&str; 7] = [
         "build/commit.rs",
-        "config.rs",
         "console/build.rs",
         // where the private Postgres finds its binaries and keeps its data
         "embedded/binaries.rs",
