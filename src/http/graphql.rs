@@ -3,6 +3,7 @@
 //! answer in another form than GraphQL's, whatever goes wrong.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use async_graphql::Request;
 use async_graphql::parser::types::OperationType;
@@ -68,7 +69,7 @@ impl From<async_graphql::Response> for Answer {
 
 /// Answers a request of any method.
 pub(super) async fn answer(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     method: Method,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -76,7 +77,8 @@ pub(super) async fn answer(
 ) -> Response {
     let span = graphql::span();
     link_to_sender(&span, &headers);
-    let answering = answer_asked(app, method, query, headers, body);
+    // what is wrapped is moved, and it is large
+    let answering = Box::pin(answer_asked(&app, method, query, headers, body));
     let answering = answering.instrument(span.clone());
     let response = Trace::begin().scope(answering).await;
     note_status(&span, &response);
@@ -84,7 +86,7 @@ pub(super) async fn answer(
 }
 
 async fn answer_asked(
-    app: App,
+    app: &App,
     method: Method,
     query: Option<String>,
     headers: HeaderMap,
@@ -92,7 +94,7 @@ async fn answer_asked(
 ) -> Response {
     let media = Media::negotiate(&headers);
     let answered = async {
-        check_door(&app, &method, &headers)?;
+        check_door(app, &method, &headers)?;
         if media.is_none() {
             return Err(Answer::refused(
                 StatusCode::NOT_ACCEPTABLE,
@@ -100,13 +102,13 @@ async fn answer_asked(
                 "answers are application/graphql-response+json or application/json, and Accept allows neither",
             ));
         }
-        let viewer = viewer(&app, &headers).await?;
+        let viewer = viewer(app, &headers).await?;
         let request = if method == Method::GET {
-            get(&app, &query.unwrap_or_default())?
+            get(app, &query.unwrap_or_default())?
         } else {
-            post(&app, &headers, body).await?
+            post(app, &headers, body).await?
         };
-        execute(&app, &method, request, viewer).await
+        execute(app, &method, request, viewer).await
     };
     // a panic is a defect of ours; whoever asked is told so in the form that they understand
     let answered = AssertUnwindSafe(answered).catch_unwind().await;

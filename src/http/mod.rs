@@ -60,6 +60,8 @@ pub struct App {
 
 /// The routes.
 pub fn routes(app: App) -> axum::Router {
+    // every request takes the state along
+    let app = Arc::new(app);
     app.engine.metrics.expect_webhooks(verdicts());
     let probed = probes(app.engine.clone());
     let graphql = graphql_routes(app.clone());
@@ -73,7 +75,7 @@ pub fn routes(app: App) -> axum::Router {
 }
 
 /// GraphQL, which has limits of its own and answers in its own form when one is reached.
-fn graphql_routes(app: App) -> axum::Router {
+fn graphql_routes(app: Arc<App>) -> axum::Router {
     let cors = doors::cors(&app.schema.settings().origins);
     let routes = axum::Router::new()
         .route("/graphql", any(graphql::answer))
@@ -165,7 +167,7 @@ async fn readiness(State(engine): State<Engine>) -> Response {
     }
 }
 
-async fn show_metrics(State(app): State<App>) -> Response {
+async fn show_metrics(State(app): State<Arc<App>>) -> Response {
     metrics_of(&app.engine, &[("intake", &app.intake)]).await
 }
 
@@ -232,7 +234,7 @@ fn verdicts() -> impl Iterator<Item = &'static str> {
     accepted.chain([BADLY_SIGNED, MALFORMED, TOO_LARGE, NOT_STORED])
 }
 
-async fn receive_webhook(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+async fn receive_webhook(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     let span = tracing::debug_span!(
         "webhook",
         otel.kind = "server",
@@ -254,7 +256,7 @@ fn note_status(span: &Span, response: &Response) {
     }
 }
 
-async fn take_webhook(app: App, headers: HeaderMap, body: Body) -> Response {
+async fn take_webhook(app: Arc<App>, headers: HeaderMap, body: Body) -> Response {
     let body = match read_body(body, webhook::LARGEST_BODY).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {

@@ -4,6 +4,7 @@
 //! way no operation goes on, so a slow peer holds no more than what was made ready for it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Request, Response, Value};
@@ -53,7 +54,7 @@ impl From<Closing> for End {
 
 pub(super) struct Connection {
     socket: WebSocket,
-    app: App,
+    app: Arc<App>,
     stop: Stop,
     /// The header of the upgrade, for clients that can send one.
     authorization: Option<String>,
@@ -68,7 +69,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: WebSocket, app: App, authorization: Option<String>) -> Self {
+    pub(super) fn new(socket: WebSocket, app: Arc<App>, authorization: Option<String>) -> Self {
         let now = Instant::now();
         let settings = app.sockets.settings.clone();
         Self {

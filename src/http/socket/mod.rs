@@ -71,7 +71,7 @@ impl Sockets {
 }
 
 pub(super) async fn open(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
