@@ -64,7 +64,7 @@ pub struct RawSettings {
     /// A standby that is further behind is left out: DATABASE_URL is read from instead [default: 10s]
     #[arg(long, env = "DATABASE_READ_MAX_LAG")]
     pub database_read_max_lag: Option<String>,
-    /// Connections to Postgres, at most; as many again for the reads of GraphQL, and half as many for webhooks [default: 16]
+    /// Connections to Postgres, at most; as many again for the reads of GraphQL, and for webhooks [default: 16]
     #[arg(long, env = "DATABASE_POOL_SIZE")]
     pub database_pool_size: Option<String>,
     /// Who brings the schema up to date: "auto" each process that starts, "wait" kombo-mirror migrate alone [default: auto]
@@ -247,7 +247,7 @@ pub struct Settings {
     pub database_read_url: SecretString,
     /// A standby further behind is not read from.
     pub database_read_max_lag: Duration,
-    /// Connections of the pools of fetches and of reads, at least 4; that of webhooks has half as many.
+    /// Connections of each pool, at least 4: of fetches, of reads and of webhooks.
     pub database_pool_size: usize,
     /// A statement of GraphQL that takes longer is given up.
     pub graphql_statement_timeout: Duration,

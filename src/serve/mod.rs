@@ -258,7 +258,7 @@ fn routes(
     Ok(http::routes(App {
         schema: Schema::new(Some(engine.clone()), &settings.graphql),
         engine: engine.clone(),
-        intake: db::intake(&settings.database_url, settings.database_pool_size / 2)?,
+        intake: db::intake(&settings.database_url, settings.database_pool_size)?,
         live: live.clone(),
         sockets: sockets.clone(),
         auth,
