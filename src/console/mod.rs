@@ -18,6 +18,8 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use site::{Asset, Form, Site, serve};
 
@@ -84,7 +86,19 @@ const fn written(path: &'static str, content_type: &'static str, body: &'static 
     }
 }
 
+/// The console's page where no token is asked for. The page says whether one is, so that it need not ask without one
+/// only to be refused.
+static OPEN_CONSOLE: LazyLock<String> = LazyLock::new(|| {
+    let auth = |word: &str| format!("name=\"kombo-mirror-auth\" content=\"{word}\"");
+    CONSOLE.page.replace(&auth("on"), &auth("off"))
+});
+
 /// `GET /`, `GET /graphiql` and what they load. They need no state and no token: there is no data in them.
-pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    serve(CONSOLE).merge(serve(GRAPHIQL.unwrap_or(PLAIN)))
+pub fn routes<S: Clone + Send + Sync + 'static>(asks_for_token: bool) -> Router<S> {
+    let page = if asks_for_token {
+        CONSOLE.page
+    } else {
+        OPEN_CONSOLE.as_str()
+    };
+    serve(Site { page, ..CONSOLE }).merge(serve(GRAPHIQL.unwrap_or(PLAIN)))
 }

@@ -58,7 +58,7 @@ async fn the_page_is_guarded_and_asked_for_again_at_every_visit() {
         ("/graphiql", GRAPHIQL_POLICY),
         ("/graphiql/", GRAPHIQL_POLICY),
     ] {
-        let response = ask(routes(), path, None).await;
+        let response = ask(routes(true), path, None).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_guarded(&response, policy);
         assert_eq!(
@@ -247,9 +247,20 @@ async fn what_is_not_listed_does_not_exist() {
         "/graphiql/assets/%2e%2e/mod.rs",
     ] {
         assert_eq!(
-            ask(routes(), path, None).await.status(),
+            ask(routes(true), path, None).await.status(),
             StatusCode::NOT_FOUND,
             "{path}"
         );
+    }
+}
+
+#[tokio::test]
+async fn the_console_says_whether_a_token_is_asked_for() {
+    for (asks, word) in [(true, "on"), (false, "off")] {
+        let response = ask(routes(asks), "/", None).await;
+        let body = to_bytes(response.into_body(), LIMIT_BYTES).await.unwrap();
+        let page = String::from_utf8(body.to_vec()).unwrap();
+        let said = format!("<meta name=\"kombo-mirror-auth\" content=\"{word}\"");
+        assert!(page.contains(&said), "{page}");
     }
 }

@@ -65,12 +65,13 @@ pub fn routes(app: App) -> axum::Router {
     app.engine.metrics.expect_webhooks(verdicts());
     let probed = probes(app.engine.clone());
     let graphql = graphql_routes(app.clone());
+    let asks_for_token = !app.auth.is_off();
     let routes = axum::Router::new()
         .route("/graphql/ws", get(socket::open))
         .route("/webhooks/kombo", post(receive_webhook))
         .route("/metrics", get(show_metrics))
         .with_state(app)
-        .merge(console::routes());
+        .merge(console::routes(asks_for_token));
     within_limits(probed.merge(routes)).merge(graphql)
 }
 

@@ -25,6 +25,12 @@ export function takeToken(value: string): void {
   token.set(value);
 }
 
+/**
+ * Whether the server asks for a token, which it says in the page: a question without one would only be refused, and the
+ * browser would report that as an error.
+ */
+export const isNeeded = document.querySelector('meta[name="kombo-mirror-auth"]')?.getAttribute("content") === "on";
+
 /** What somebody pasted as a token, which may be the whole header; null: it can be none. */
 export function readToken(pasted: string): string | null {
   const value = pasted.trim().replace(/^(authorization:\s*)?bearer\s+/i, "");

@@ -2,7 +2,7 @@
 // sentence, so that nothing is swallowed between here and the screen.
 import { learnSkew } from "../clock.ts";
 import { createStore } from "../store.ts";
-import { authorization, token } from "../token.ts";
+import { authorization, isNeeded, token } from "../token.ts";
 
 /** Longer than the server's own limit for a request. */
 const PATIENCE_MS = 40_000;
@@ -59,6 +59,10 @@ const TOO_SLOW = new Error("no answer in time");
 
 /** Asks; `signal` takes the question back. */
 export async function ask<T>(document: string, variables: object = {}, signal?: AbortSignal): Promise<T> {
+  if (isNeeded && !token.get()) {
+    access.set("refused");
+    throw new ApiError("UNAUTHENTICATED", "this server asks for a token");
+  }
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(TOO_SLOW), PATIENCE_MS);
   const giveUp = () => limit.abort(signal?.reason);
