@@ -92,6 +92,7 @@ const problems = await guarded(base, { colorScheme: SCHEME }, async (page, guard
     await giveToken(page, "not-a-token-of-this-server");
     await run(page);
     await expectHint(page, "did not accept this token");
+    await guard.quiet();
     guard.allow();
     await giveToken(page, TOKEN);
   }

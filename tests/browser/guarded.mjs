@@ -61,6 +61,8 @@ export async function guarded(base, options, use) {
 class Guard {
   seen = { requests: 0, sockets: 0 };
   #allowed = [];
+  #underway = new Set();
+  #whenQuiet = [];
 
   constructor(base, problems) {
     this.base = base;
@@ -70,6 +72,20 @@ class Guard {
   /** From now on what matches is no problem: a 401 before the token, for instance. */
   allow(...patterns) {
     this.#allowed = patterns;
+  }
+
+  /** Waits until every question of the page has its answer: what is allowed no more cannot be an old one's then. */
+  quiet() {
+    return new Promise((resolve) => {
+      this.#whenQuiet.push(resolve);
+      this.#answered();
+    });
+  }
+
+  #answered(request) {
+    this.#underway.delete(request);
+    if (this.#underway.size > 0) return;
+    for (const resolve of this.#whenQuiet.splice(0)) resolve();
   }
 
   #report(text) {
@@ -89,8 +105,13 @@ class Guard {
         return route.abort();
       },
     );
-    context.on("request", () => this.seen.requests++);
+    context.on("request", (request) => {
+      this.seen.requests++;
+      this.#underway.add(request);
+    });
+    context.on("requestfinished", (request) => this.#answered(request));
     context.on("requestfailed", (request) => {
+      this.#answered(request);
       // A question that is replaced by a newer one is cancelled by the page itself.
       const why = request.failure()?.errorText;
       if (why !== "net::ERR_ABORTED") this.#report(`no answer: ${request.url()} ${why}`);

@@ -15,6 +15,9 @@ function stored(): string {
 
 export const token = createStore(stored());
 
+/** How often a token was given. The same one again is another try: the server may know it by now. */
+export const given = createStore(0);
+
 export function takeToken(value: string): void {
   try {
     if (value) sessionStorage.setItem(STORAGE_KEY, value);
@@ -23,6 +26,7 @@ export function takeToken(value: string): void {
     // Kept in memory only.
   }
   token.set(value);
+  given.set(given.get() + 1);
 }
 
 /**

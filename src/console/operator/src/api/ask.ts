@@ -2,7 +2,7 @@
 // sentence, so that nothing is swallowed between here and the screen.
 import { learnSkew } from "../clock.ts";
 import { createStore } from "../store.ts";
-import { authorization, isNeeded, token } from "../token.ts";
+import { authorization, given, isNeeded, token } from "../token.ts";
 
 /** Longer than the server's own limit for a request. */
 const PATIENCE_MS = 40_000;
@@ -20,7 +20,7 @@ export class ApiError extends Error {
 /** What the last answer said about the token. */
 export type Access = "unknown" | "accepted" | "refused";
 export const access = createStore<Access>("unknown");
-token.watch(() => access.set("unknown"));
+given.watch(() => access.set("unknown"));
 
 /** Whether the last question reached the server at all. */
 export const reachable = createStore(true);

@@ -1,6 +1,5 @@
 // Asks for the bearer token when the server does.
 import { useState } from "preact/hooks";
-import { access } from "../api/ask.ts";
 import { readToken, takeToken, token } from "../token.ts";
 import { useStore } from "../store.ts";
 
@@ -13,8 +12,6 @@ export function TokenDoor() {
     const read = readToken(typed);
     if (read === null) return setFault("A token has no spaces and no special characters, and is not empty.");
     setFault(null);
-    // Also the same token once more: the server may know it by now.
-    access.set("unknown");
     takeToken(read);
   };
   const hint = fault ?? (bearer ? "The server did not accept this token (401)." : null);

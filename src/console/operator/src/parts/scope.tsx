@@ -1,10 +1,10 @@
 // Whether the token may do more than read. The API has no question for that, so one that needs the admin scope and
 // costs nothing is asked.
 import { useEffect } from "preact/hooks";
-import { access, ApiError, ask } from "../api/ask.ts";
+import { ApiError, ask } from "../api/ask.ts";
 import { DOCUMENTS } from "../api/documents.ts";
 import { createStore, useStore } from "../store.ts";
-import { token } from "../token.ts";
+import { given } from "../token.ts";
 
 export type Scope = "unknown" | "read" | "admin";
 const scope = createStore<Scope>("unknown");
@@ -15,10 +15,9 @@ export function useScope(): Scope {
   return useStore(scope);
 }
 
-/** Finds it out for each new token; also the first question of all, which shows whether a token is needed. */
+/** Finds it out for each token that is given; also the first question of all, which shows whether a token is needed. */
 export function useScopeOfToken(): void {
-  const bearer = useStore(token);
-  const isUnknown = useStore(access) === "unknown";
+  const attempt = useStore(given);
   useEffect(() => {
     const end = new AbortController();
     scope.set("unknown");
@@ -38,7 +37,7 @@ export function useScopeOfToken(): void {
       clearTimeout(timer);
       end.abort();
     };
-  }, [bearer, isUnknown]);
+  }, [attempt]);
 }
 
 /** While the server does not answer. */
