@@ -64,7 +64,7 @@ pub struct RawSettings {
     /// A standby that is further behind is left out: DATABASE_URL is read from instead [default: 10s]
     #[arg(long, env = "DATABASE_READ_MAX_LAG")]
     pub database_read_max_lag: Option<String>,
-    /// Connections to Postgres, at most; as many again for the reads of GraphQL, and for webhooks [default: 16]
+    /// Connections to Postgres, at most; as many again for the reads of GraphQL, and for webhooks; and one for each core, which quick reads share [default: 16]
     #[arg(long, env = "DATABASE_POOL_SIZE")]
     pub database_pool_size: Option<String>,
     /// Who brings the schema up to date: "auto" each process that starts, "wait" kombo-mirror migrate alone [default: auto]

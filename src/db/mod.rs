@@ -5,8 +5,10 @@
 
 mod fit;
 mod listen;
+mod prepared;
 mod reader;
 mod reads;
+mod shared;
 mod standby;
 mod statement;
 mod target;

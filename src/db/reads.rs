@@ -19,7 +19,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::error::SqlState;
 
 use super::reader::Reader;
+use super::shared::{Shared, Text};
 use super::standby::Standing;
+use super::statement::Wire;
 use super::target::Target;
 use super::{POOL_WAIT, Statement, wall};
 
@@ -41,6 +43,7 @@ pub struct Reads {
 #[derive(Clone)]
 pub(super) struct Source {
     pool: Pool,
+    shared: Arc<Shared>,
     pub(super) target: Target,
 }
 
@@ -146,20 +149,23 @@ impl Reads {
         }
     }
 
-    /// The pools as they are now, by name: that of the primary, and those of the standbys together.
+    /// The connections as they are now, by name: the pool of the primary, those of the standbys together, and what quick
+    /// statements share anywhere.
     #[must_use]
     pub fn pools(&self) -> Vec<(&'static str, Status)> {
-        let standbys = self.standbys.iter();
-        let standbys = standbys.map(|standby| standby.source.pool.status());
-        let standbys = standbys.reduce(|all, one| Status {
-            max_size: all.max_size + one.max_size,
-            size: all.size + one.size,
-            available: all.available + one.available,
-            waiting: all.waiting + one.waiting,
-        });
-        let primary = ("read", self.primary.pool.status());
-        let standbys = standbys.map(|standbys| ("read_standby", standbys));
-        std::iter::once(primary).chain(standbys).collect()
+        let standbys = self.standbys.iter().map(|standby| &standby.source);
+        let shared = std::iter::once(&self.primary).chain(standbys.clone());
+        let shared = shared.map(|source| source.shared.status()).reduce(sum);
+        let standbys = standbys.map(|source| source.pool.status()).reduce(sum);
+        let pools = [
+            ("read", Some(self.primary.pool.status())),
+            ("read_shared", shared),
+            ("read_standby", standbys),
+        ];
+        let pools = pools.into_iter();
+        pools
+            .filter_map(|(name, status)| Some((name, status?)))
+            .collect()
     }
 
     /// How many standbys may be read from now, and how many are left out.
@@ -192,9 +198,9 @@ impl Reads {
         behind: Behind<'_>,
     ) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(standby) = self.standby() else {
-            return self.ask(&self.primary.pool, statement, behind).await;
+            return self.ask(&self.primary, statement, behind).await;
         };
-        match self.ask(&standby.source.pool, statement, behind).await {
+        match self.ask(&standby.source, statement, behind).await {
             // too old, perhaps: the primary has nothing older
             Err(ReadError::Refused(_)) => {}
             // it is away, or must go on applying what it receives and ends reads that are in its way
@@ -206,7 +212,7 @@ impl Reads {
             }
             answer => return answer,
         }
-        self.ask(&self.primary.pool, statement, behind).await
+        self.ask(&self.primary, statement, behind).await
     }
 
     /// The next standby that may be read from.
@@ -229,12 +235,12 @@ impl Reads {
         statement: &Statement,
         behind: Behind<'_>,
     ) -> Result<Option<Vec<u8>>, ReadError> {
-        self.ask(&self.primary.pool, statement, behind).await
+        self.ask(&self.primary, statement, behind).await
     }
 
     async fn ask(
         &self,
-        pool: &Pool,
+        source: &Source,
         statement: &Statement,
         behind: Behind<'_>,
     ) -> Result<Option<Vec<u8>>, ReadError> {
@@ -242,14 +248,20 @@ impl Reads {
             self.tell(&wall::raised_for(integrations));
         }
         self.tell(statement);
-        let mut lent = Lent::from(pool).await?;
-        let reader = lent.reader()?;
-        let answer = match behind {
-            Behind::NoWall => reader.answer(statement).await,
-            Behind::Wall(integrations) => reader.answer_behind(statement, integrations).await,
-        };
-        lent.give_back();
-        answer.map_err(reason)
+        let wire = statement.wire()?;
+        match behind {
+            Behind::NoWall => source.answer(&wire).await,
+            Behind::Wall(integrations) => source.answer_behind(&wire, integrations).await,
+        }
+    }
+}
+
+fn sum(all: Status, one: Status) -> Status {
+    Status {
+        max_size: all.max_size + one.max_size,
+        size: all.size + one.size,
+        available: all.available + one.available,
+        waiting: all.waiting + one.waiting,
     }
 }
 
@@ -304,7 +316,58 @@ impl Source {
             .queue_mode(QueueMode::Lifo)
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
-        Ok(Self { pool, target })
+        Ok(Self {
+            pool,
+            shared: Arc::new(Shared::new(target.clone(), size)),
+            target,
+        })
+    }
+
+    async fn answer(&self, wire: &Wire<'_>) -> Result<Option<Vec<u8>>, ReadError> {
+        let text = Text::of(wire);
+        if let Some(place) = self.shared.place(text) {
+            match place
+                .answer(wire)
+                .await
+                .map(|answer| answer.map_err(reason))
+            {
+                // the connection may have ended under somebody else's statement
+                Some(Err(ReadError::Failed(error))) => {
+                    let error = format!("{error:#}");
+                    tracing::debug!(error, "asked again on a connection of its own");
+                }
+                Some(answer) => return answer,
+                None => {}
+            }
+        }
+        let mut lent = Lent::from(&self.pool).await?;
+        let reader = lent.reader()?;
+        let answer = reader.answer(wire).await;
+        if let Ok(Some(bytes)) = &answer
+            && reader.knows(wire)
+            && self.shared.wonders(text)
+        {
+            match reader.cost(wire).await {
+                Ok(cost) => self.shared.learn(text, cost, bytes.len()),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::debug!(error, "the planner was not understood");
+                }
+            }
+        }
+        lent.give_back();
+        answer.map_err(reason)
+    }
+
+    async fn answer_behind(
+        &self,
+        wire: &Wire<'_>,
+        integrations: &[String],
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let mut lent = Lent::from(&self.pool).await?;
+        let answer = lent.reader()?.answer_behind(wire, integrations).await;
+        lent.give_back();
+        answer.map_err(reason)
     }
 }
 

@@ -128,7 +128,10 @@ impl Asked {
             };
             let mut ask = Statement::fixed();
             ask.push(ASK);
-            let answer = reader.answer(&ask).await?.context("it says nothing")?;
+            let answer = reader
+                .answer(&ask.wire()?)
+                .await?
+                .context("it says nothing")?;
             anyhow::Ok((reader, Position::read(&answer)?))
         };
         let asked = tokio::time::timeout(LOOK_LIMIT, asking).await;

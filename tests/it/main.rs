@@ -54,6 +54,8 @@ mod mutations;
 mod news;
 /// The door through which GraphQL reads.
 mod reads;
+/// Connections that quick statements share.
+mod shared;
 /// One trace from a webhook to the SQL.
 mod traces;
 // pages, cursors and their limits

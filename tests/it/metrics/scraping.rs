@@ -54,7 +54,10 @@ async fn the_pools_tell_who_holds_connections_and_who_waits() {
     let read = [("pool", "read"), ("state", "idle")];
     assert_eq!(app.scrape().await.value("pool_connections", &read), 1.0);
     let pools = app.scrape().await.values_of("pool_waiting", "pool");
-    assert_eq!(Vec::from_iter(pools), ["intake", "read", "write"]);
+    assert_eq!(
+        Vec::from_iter(pools),
+        ["intake", "read", "read_shared", "write"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
