@@ -15,10 +15,12 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use deadpool::Status;
 use lru::LruCache;
 use tokio_postgres::{Client, Row};
 
+use super::POOL_WAIT;
 use super::prepared::{Prepared, Way, prepare, run};
 use super::reader::{Reader, value};
 use super::statement::Wire;
@@ -233,7 +235,8 @@ impl Connection {
     }
 
     async fn open(&self, target: Target) {
-        let opened = Reader::connect(target).await;
+        let opened = tokio::time::timeout(POOL_WAIT, Reader::connect(target)).await;
+        let opened = opened.unwrap_or_else(|_| Err(anyhow!("nobody answered")));
         self.state().wiring = match opened {
             Ok(reader) => Wiring::Open(Arc::new(Link::of(reader))),
             Err(error) => {

@@ -213,7 +213,7 @@ pub(super) static SYNC_RUN: Shape = Shape {
         field(
             "reasons",
             "JSON!",
-            "Every request that was merged into the run, up to 50.",
+            "The first requests that were merged into the run, 10 at most; of webhooks, `webhookEvents` knows all.",
             Kind::Column("reasons"),
         ),
         field(

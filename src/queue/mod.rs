@@ -98,8 +98,8 @@ pub const CHANNEL: &str = "kombo_mirror_runs";
 /// Told by the table itself, see the migration `tell_what_changes`.
 pub const PROGRESS: &str = "kombo_mirror_progress";
 
-/// A run remembers this many requests that were merged into it; more are counted by the webhook inbox.
-const REASONS_KEPT: i32 = 50;
+/// A run remembers this many requests that were merged into it: each writes its row anew. The inbox knows all of them.
+const REASONS_KEPT: i32 = 10;
 
 /// Why a run exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
