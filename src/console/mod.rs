@@ -86,19 +86,22 @@ const fn written(path: &'static str, content_type: &'static str, body: &'static 
     }
 }
 
-/// The console's page where no token is asked for. The page says whether one is, so that it need not ask without one
-/// only to be refused.
-static OPEN_CONSOLE: LazyLock<String> = LazyLock::new(|| {
+/// The pages where no token is asked for, in the order of [`sites`]. A page says whether one is, so that it need not ask
+/// without one only to be refused.
+static OPEN_PAGES: LazyLock<[String; 2]> = LazyLock::new(|| {
     let auth = |word: &str| format!("name=\"kombo-mirror-auth\" content=\"{word}\"");
-    CONSOLE.page.replace(&auth("on"), &auth("off"))
+    sites().map(|site| site.page.replace(&auth("on"), &auth("off")))
 });
+
+fn sites() -> [Site; 2] {
+    [CONSOLE, GRAPHIQL.unwrap_or(PLAIN)]
+}
 
 /// `GET /`, `GET /graphiql` and what they load. They need no state and no token: there is no data in them.
 pub fn routes<S: Clone + Send + Sync + 'static>(asks_for_token: bool) -> Router<S> {
-    let page = if asks_for_token {
-        CONSOLE.page
-    } else {
-        OPEN_CONSOLE.as_str()
-    };
-    serve(Site { page, ..CONSOLE }).merge(serve(GRAPHIQL.unwrap_or(PLAIN)))
+    let [mut console, mut graphiql] = sites();
+    if !asks_for_token {
+        [console.page, graphiql.page] = OPEN_PAGES.each_ref().map(String::as_str);
+    }
+    serve(console).merge(serve(graphiql))
 }

@@ -255,12 +255,14 @@ async fn what_is_not_listed_does_not_exist() {
 }
 
 #[tokio::test]
-async fn the_console_says_whether_a_token_is_asked_for() {
+async fn the_pages_say_whether_a_token_is_asked_for() {
     for (asks, word) in [(true, "on"), (false, "off")] {
-        let response = ask(routes(asks), "/", None).await;
-        let body = to_bytes(response.into_body(), LIMIT_BYTES).await.unwrap();
-        let page = String::from_utf8(body.to_vec()).unwrap();
-        let said = format!("<meta name=\"kombo-mirror-auth\" content=\"{word}\"");
-        assert!(page.contains(&said), "{page}");
+        for path in ["/", "/graphiql"] {
+            let response = ask(routes(asks), path, None).await;
+            let body = to_bytes(response.into_body(), LIMIT_BYTES).await.unwrap();
+            let page = String::from_utf8(body.to_vec()).unwrap();
+            let said = format!("<meta name=\"kombo-mirror-auth\" content=\"{word}\"");
+            assert!(page.contains(&said), "{page}");
+        }
     }
 }

@@ -9,6 +9,9 @@ const HINTS = {
 
 const input = document.getElementById("token");
 const hint = document.getElementById("token-hint");
+// The server says in the page whether it asks for a token: a question without one would only be refused, and the browser
+// would report that as an error.
+const isNeeded = document.querySelector('meta[name="kombo-mirror-auth"]')?.getAttribute("content") === "on";
 const listeners = [];
 let token = stored();
 
@@ -61,11 +64,18 @@ export function onTokenChange(listener) {
 
 // fetch() with the token. Answers that are not JSON (a proxy's error page) become a GraphQL error that can be shown.
 export async function fetchWithToken(url, init) {
+  if (isNeeded && !token) return notAsked();
   const response = await fetch(url, { ...init, headers: { ...init.headers, ...authorization() } });
   const text = await response.text();
   if (response.status === 401) unauthorized();
   else say("");
   return new Response(isJson(text) ? text : describe(response, text), { status: response.status });
+}
+
+function notAsked() {
+  unauthorized();
+  const error = { message: HINTS.asked, extensions: { code: "UNAUTHENTICATED" } };
+  return new Response(JSON.stringify({ errors: [error] }), { status: 401 });
 }
 
 function isJson(text) {
