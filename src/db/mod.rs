@@ -9,6 +9,7 @@ mod prepared;
 mod reader;
 mod reads;
 mod shared;
+mod source;
 mod standby;
 mod statement;
 mod target;

@@ -1,32 +1,20 @@
 //! The door through which GraphQL reads: a pool of its own, which can write nothing and gives up in time.
 //!
 //! Why its own pool: readers must not take the connections of the sync, and they may be served by standbys
-//! ([`standby`](super::standby)). Why a guard around each connection: a client that goes away leaves its statement
-//! behind, and whoever borrowed the connection next would wait for it. It must never run a statement for a viewer of
-//! some integrations outside the second wall ([`wall`]).
+//! ([`standby`](super::standby)). How one server is asked is in [`source`](super::source). It must never run a statement
+//! for a viewer of some integrations outside the second wall ([`wall`]).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::anyhow;
 use deadpool::Status;
-use deadpool::managed::{
-    self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType,
-};
 use diesel::pg::Pg;
-use secrecy::{ExposeSecret as _, SecretString};
-use tokio_postgres::error::SqlState;
+use secrecy::SecretString;
 
-use super::reader::Reader;
-use super::shared::{Shared, Text};
+use super::source::{Source, readers};
 use super::standby::Standing;
-use super::statement::Wire;
-use super::target::Target;
 use super::{POOL_WAIT, Statement, wall};
-
-/// What the database function `refuse` raises.
-const REFUSED: &str = "KM001";
 
 /// Where GraphQL reads.
 #[derive(Clone)]
@@ -39,14 +27,6 @@ pub struct Reads {
     watcher: Arc<RwLock<Option<Watcher>>>,
 }
 
-/// A server that is read from.
-#[derive(Clone)]
-pub(super) struct Source {
-    pool: Pool,
-    shared: Arc<Shared>,
-    pub(super) target: Target,
-}
-
 /// A server that follows the primary, and how closely.
 pub(super) struct Standby {
     pub(super) source: Source,
@@ -55,8 +35,6 @@ pub(super) struct Standby {
 
 /// Is told of every statement, with its bound values, before it is sent.
 pub type Watcher = Box<dyn Fn(&str) + Send + Sync>;
-
-type Pool = managed::Pool<Readers>;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -155,10 +133,10 @@ impl Reads {
     pub fn pools(&self) -> Vec<(&'static str, Status)> {
         let standbys = self.standbys.iter().map(|standby| &standby.source);
         let shared = std::iter::once(&self.primary).chain(standbys.clone());
-        let shared = shared.map(|source| source.shared.status()).reduce(sum);
-        let standbys = standbys.map(|source| source.pool.status()).reduce(sum);
+        let shared = shared.map(|source| source.shared_status()).reduce(sum);
+        let standbys = standbys.map(|source| source.pool_status()).reduce(sum);
         let pools = [
-            ("read", Some(self.primary.pool.status())),
+            ("read", Some(self.primary.pool_status())),
             ("read_shared", shared),
             ("read_standby", standbys),
         ];
@@ -262,143 +240,5 @@ fn sum(all: Status, one: Status) -> Status {
         size: all.size + one.size,
         available: all.available + one.available,
         waiting: all.waiting + one.waiting,
-    }
-}
-
-fn reason(error: anyhow::Error) -> ReadError {
-    let said = error.downcast_ref::<tokio_postgres::Error>();
-    match said.and_then(tokio_postgres::Error::as_db_error) {
-        Some(said) if *said.code() == SqlState::QUERY_CANCELED => ReadError::TooLong,
-        Some(said) if said.code().code() == REFUSED => {
-            ReadError::Refused(said.message().to_owned())
-        }
-        _ => ReadError::Failed(error),
-    }
-}
-
-/// Opens connections of readers.
-struct Readers(Target);
-
-impl managed::Manager for Readers {
-    type Type = Reader;
-    type Error = anyhow::Error;
-
-    async fn create(&self) -> anyhow::Result<Reader> {
-        // connecting is rare, and large: whoever only borrows need not have room for it
-        Box::pin(Reader::connect(self.0.clone())).await
-    }
-
-    async fn recycle(&self, reader: &mut Reader, _: &Metrics) -> RecycleResult<anyhow::Error> {
-        if reader.is_closed().await {
-            return Err(RecycleError::message("the database ended it"));
-        }
-        Ok(())
-    }
-}
-
-fn readers(url: &SecretString, statement_timeout: Duration) -> anyhow::Result<Target> {
-    // a text that comes again and again keeps its plan, unless one made for its values is better by far; the planner
-    // decides
-    let options = format!(
-        "-c jit=off -c plan_cache_mode=auto -c statement_timeout={}ms",
-        statement_timeout.as_millis()
-    );
-    Ok(Target::parse(url.expose_secret())?.told(&options))
-}
-
-impl Source {
-    fn open(target: Target, size: usize, wait: Duration) -> anyhow::Result<Self> {
-        let pool = Pool::builder(Readers(target.clone()))
-            .max_size(size)
-            .wait_timeout(Some(wait))
-            .create_timeout(Some(POOL_WAIT))
-            // the connection that was used last has the statements of now prepared
-            .queue_mode(QueueMode::Lifo)
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()?;
-        Ok(Self {
-            pool,
-            shared: Arc::new(Shared::new(target.clone(), size)),
-            target,
-        })
-    }
-
-    async fn answer(&self, wire: &Wire<'_>) -> Result<Option<Vec<u8>>, ReadError> {
-        let text = Text::of(wire);
-        if let Some(place) = self.shared.place(text) {
-            match place
-                .answer(wire)
-                .await
-                .map(|answer| answer.map_err(reason))
-            {
-                // the connection may have ended under somebody else's statement
-                Some(Err(ReadError::Failed(error))) => {
-                    let error = format!("{error:#}");
-                    tracing::debug!(error, "asked again on a connection of its own");
-                }
-                Some(answer) => return answer,
-                None => {}
-            }
-        }
-        let mut lent = Lent::from(&self.pool).await?;
-        let reader = lent.reader()?;
-        let answer = reader.answer(wire).await;
-        if let Ok(Some(bytes)) = &answer
-            && reader.knows(wire)
-            && self.shared.wonders(text)
-        {
-            match reader.cost(wire).await {
-                Ok(cost) => self.shared.learn(text, cost, bytes.len()),
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    tracing::debug!(error, "the planner was not understood");
-                }
-            }
-        }
-        lent.give_back();
-        answer.map_err(reason)
-    }
-
-    async fn answer_behind(
-        &self,
-        wire: &Wire<'_>,
-        integrations: &[String],
-    ) -> Result<Option<Vec<u8>>, ReadError> {
-        let mut lent = Lent::from(&self.pool).await?;
-        let answer = lent.reader()?.answer_behind(wire, integrations).await;
-        lent.give_back();
-        answer.map_err(reason)
-    }
-}
-
-/// A borrowed connection that is closed, and not lent again, where its borrower goes away in the midst of a
-/// statement. The database sees that and gives the statement up.
-struct Lent(Option<managed::Object<Readers>>);
-
-impl Lent {
-    async fn from(pool: &Pool) -> Result<Self, ReadError> {
-        match pool.get().await {
-            Ok(reader) => Ok(Self(Some(reader))),
-            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(ReadError::Busy),
-            Err(PoolError::Backend(error)) => Err(ReadError::Failed(error)),
-            Err(error) => Err(ReadError::Failed(anyhow!(error.to_string()))),
-        }
-    }
-
-    fn reader(&mut self) -> Result<&mut Reader, ReadError> {
-        let lent = self.0.as_deref_mut();
-        lent.ok_or_else(|| ReadError::Failed(anyhow!("the connection was given back")))
-    }
-
-    fn give_back(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(reader) = self.0.take() {
-            drop(managed::Object::take(reader));
-        }
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Why: a record by its key costs the database less than the calls of the system that carry it there and back, and less
 //! than waking whoever waits for it. Over a connection that many share, what is asked at the same time goes out in one
-//! call and comes back in one, and neither side sleeps in between: up to twice as many answers on the same cores. And who asks
-//! little need not wait until those who ask much give a connection back.
+//! call and comes back in one, and neither side sleeps in between: up to twice as many answers on the same cores. And
+//! who asks little need not wait until those who ask much give a connection back.
 //!
-//! A shared connection answers one after the other, so only statements may share that the planner takes for quick. Where one
-//! is slow all the same, the others do not wait for it: new ones go elsewhere at once, those behind it after a moment. It
-//! must never run a statement that belongs behind the second wall, which is a transaction, and nothing that writes: what
-//! fails here or takes too long is run again.
+//! A shared connection answers one after the other, so only statements may share that the planner takes for quick.
+//! Where one is slow all the same, the others do not wait for it: new ones go elsewhere at once, those behind it after a
+//! moment. It must never run a statement that belongs behind the second wall, which is a transaction, and nothing that
+//! writes: what fails here or takes too long is run again.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroUsize;
@@ -26,8 +26,9 @@ use super::reader::{Reader, value};
 use super::statement::Wire;
 use super::target::Target;
 
-/// What the planner may expect of a quick statement, in its own units: a page read in order is one. A record by its key is
-/// some 50, fifty records as many, fifty with three others each 1,300; with all in memory a unit is about a microsecond.
+/// What the planner may expect of a quick statement, in its own units: a page read in order is one. A record by its key
+/// is some 50, fifty records as many, fifty with three others each 1,300; with all in memory a unit is about a
+/// microsecond.
 const QUICK: usize = 250;
 /// How long what the planner said is believed: a mirror grows.
 const BELIEVED: Duration = Duration::from_secs(300);
@@ -302,7 +303,8 @@ pub(super) struct Place<'s> {
 }
 
 impl Place<'_> {
-    /// The only value of the statement's first row; `None`: it did not come in time, and the statement is to be run elsewhere.
+    /// The only value of the statement's first row; `None`: it did not come in time, and the statement is to be run
+    /// elsewhere.
     pub(super) async fn answer(self, wire: &Wire<'_>) -> Option<anyhow::Result<Option<Vec<u8>>>> {
         let Ok(rows) = tokio::time::timeout(PATIENCE, self.link.run(wire)).await else {
             self.all.remember(self.text, None, ALONE);
