@@ -3,7 +3,8 @@
 //! Why not diesel's cache: it either knows no end or holds nothing. The statements of readers are theirs to choose, so
 //! their number has no end; but an application asks the same few again and again, and planning such a statement costs
 //! several times what running it does. So a text is prepared when it comes for the second time, and what was not asked
-//! for longest is forgotten.
+//! for longest is forgotten. It must never keep more of them than [`PREPARED_BYTES`], nor one plan for both sides of the
+//! second wall.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroUsize;
@@ -96,6 +97,7 @@ impl Prepared {
     }
 }
 
+/// Prepares a text, for whoever keeps it.
 pub(super) async fn prepare(
     client: &Client,
     wire: &Wire<'_>,
@@ -104,6 +106,7 @@ pub(super) async fn prepare(
     client.prepare_typed(&wire.sql, &types).await
 }
 
+/// Runs a statement and waits for all of its rows.
 pub(super) async fn run(client: &Client, wire: &Wire<'_>, way: Way) -> Result<Vec<Row>, Error> {
     match way {
         Way::Prepared(statement) => {

@@ -63,24 +63,6 @@ impl Reader {
         value(while_talking(&mut self.talk, asked).await?)
     }
 
-    /// What the planner expects a statement to cost, in its own units.
-    pub(super) async fn cost(&mut self, wire: &Wire<'_>) -> anyhow::Result<usize> {
-        let sql = format!("EXPLAIN {}", wire.sql);
-        let asked = self.client.query_typed(&sql, &wire.values);
-        let rows = while_talking(&mut self.talk, asked).await?;
-        let plan: &str = rows.first().context("no plan")?.try_get(0)?;
-        cost_of(plan).with_context(|| format!("a plan without a cost: {plan}"))
-    }
-
-    /// Whether a text is prepared here, so that it has come before.
-    pub(super) fn knows(&mut self, wire: &Wire<'_>) -> bool {
-        self.prepared.get(wire, false).is_some()
-    }
-
-    pub(super) fn into_halves(self) -> (Client, Talk) {
-        (self.client, self.talk)
-    }
-
     /// The same behind the second wall, in two round trips: the wall stands before the statement is sent.
     pub(super) async fn answer_behind(
         &mut self,
@@ -109,6 +91,25 @@ impl Reader {
             ended.map(|()| rows)
         };
         value(while_talking(&mut self.talk, asked).await?)
+    }
+
+    /// What the planner expects a statement to cost, in its own units.
+    pub(super) async fn cost(&mut self, wire: &Wire<'_>) -> anyhow::Result<usize> {
+        let sql = format!("EXPLAIN {}", wire.sql);
+        let asked = self.client.query_typed(&sql, &wire.values);
+        let rows = while_talking(&mut self.talk, asked).await?;
+        let plan: &str = rows.first().context("no plan")?.try_get(0)?;
+        cost_of(plan).with_context(|| format!("a plan without a cost: {plan}"))
+    }
+
+    /// Whether a text is prepared here, so that it has come before.
+    pub(super) fn knows(&mut self, wire: &Wire<'_>) -> bool {
+        self.prepared.get(wire, false).is_some()
+    }
+
+    /// For whoever has a task of its own move the bytes.
+    pub(super) fn into_halves(self) -> (Client, Talk) {
+        (self.client, self.talk)
     }
 }
 

@@ -119,8 +119,8 @@ impl Shared {
         }
     }
 
-    /// A place on a connection; `None`: the text is not known to be quick, or no connection is open and moves.
-    pub(super) fn place(&self, text: Text) -> Option<Place<'_>> {
+    /// A seat on a connection; `None`: the text is not known to be quick, or no connection is open and moves.
+    pub(super) fn seat(&self, text: Text) -> Option<Seat<'_>> {
         let now = Instant::now();
         let known = self
             .texts()
@@ -129,7 +129,7 @@ impl Shared {
         let weight = known.filter(|(_, until)| *until > now)?.0?;
         let connection = self.choose(now)?;
         let link = connection.taken(weight, now)?;
-        Some(Place {
+        Some(Seat {
             all: self,
             connection,
             link,
@@ -147,11 +147,11 @@ impl Shared {
                 // one after the other
                 break;
             }
-            if state.weight < FULL && !state.is_stuck(now) {
-                return Some(connection);
-            }
-            if state.weight >= MOST || state.is_stuck(now) {
+            if state.is_stuck(now) || state.weight >= MOST {
                 continue;
+            }
+            if state.weight < FULL {
+                return Some(connection);
             }
             if least.is_none_or(|(weight, _)| state.weight < weight) {
                 least = Some((state.weight, connection));
@@ -293,8 +293,8 @@ impl Link {
     }
 }
 
-/// A statement's place on a shared connection, until it is answered or nobody wants the answer.
-pub(super) struct Place<'s> {
+/// A statement's seat on a shared connection, until it is answered or nobody wants the answer.
+pub(super) struct Seat<'s> {
     all: &'s Shared,
     connection: &'s Connection,
     link: Arc<Link>,
@@ -302,7 +302,7 @@ pub(super) struct Place<'s> {
     weight: usize,
 }
 
-impl Place<'_> {
+impl Seat<'_> {
     /// The only value of the statement's first row; `None`: it did not come in time, and the statement is to be run
     /// elsewhere.
     pub(super) async fn answer(self, wire: &Wire<'_>) -> Option<anyhow::Result<Option<Vec<u8>>>> {
@@ -315,7 +315,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.connection.state().weight -= self.weight;
     }

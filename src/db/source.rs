@@ -115,9 +115,17 @@ impl Source {
         }
     }
 
-    /// Over a connection that others use too; `None`: the statement has no place there, or did not come to an end.
+    /// The same behind the second wall.
+    pub(super) async fn answer_behind(&self, wire: &Wire<'_>, integrations: &[String]) -> Answer {
+        let mut lent = Lent::from(&self.pool).await?;
+        let answer = lent.reader()?.answer_behind(wire, integrations).await;
+        lent.give_back();
+        answer.map_err(reason)
+    }
+
+    /// Over a connection that others use too; `None`: the statement has no seat there, or did not come to an end.
     async fn answer_shared(&self, text: Text, wire: &Wire<'_>) -> Option<Answer> {
-        let answer = self.shared.place(text)?.answer(wire).await?;
+        let answer = self.shared.seat(text)?.answer(wire).await?;
         match answer.map_err(reason) {
             // the connection may have ended under somebody else's statement
             Err(ReadError::Failed(error)) => {
@@ -152,14 +160,6 @@ impl Source {
                 tracing::debug!(error, "the planner was not understood");
             }
         }
-    }
-
-    /// The same behind the second wall.
-    pub(super) async fn answer_behind(&self, wire: &Wire<'_>, integrations: &[String]) -> Answer {
-        let mut lent = Lent::from(&self.pool).await?;
-        let answer = lent.reader()?.answer_behind(wire, integrations).await;
-        lent.give_back();
-        answer.map_err(reason)
     }
 }
 
